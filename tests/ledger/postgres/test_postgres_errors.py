@@ -74,6 +74,13 @@ def test_a_refused_connection_is_told_by_its_words(words: str, code: str) -> Non
     assert ledger_error(psycopg.OperationalError(words), SERVER).sqlstate == code
 
 
+def test_the_name_of_a_host_is_no_reason() -> None:
+    """A server that does not answer is away, whatever words its host, its user and its database have for names."""
+    words = 'connection to server at "password-store.example" (10.0.0.1), port 5432 failed: Connection refused'
+    error = ledger_error(psycopg.OperationalError(words), ServerURL("postgresql://password-store.example/db"))
+    assert (type(error), error.sqlstate) == (StoreAwayError, "08006")
+
+
 def test_an_error_of_the_library_is_named_by_its_class() -> None:
     """An error that is not the server's is named by its class alone."""
     error = ledger_error(psycopg.DataError(CANARY), SERVER)
