@@ -13,11 +13,12 @@ that they have waited long enough. A ledger must know the cause, within its pati
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections import deque
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
@@ -26,17 +27,21 @@ from clova_ocr_async.errors import ConfigurationError, LedgerError
 from clova_ocr_async.ledger.postgres.errors import StoreAwayError, ledger_error
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Generator
     from typing import LiteralString
 
     from clova_ocr_async.server_url import ServerURL
 
-__all__ = ["PATIENCE", "Database", "connect", "open_connection"]
+__all__ = ["PATIENCE", "BoundedConnection", "Database", "connect", "open_connection"]
 
 T = TypeVar("T")
 
 PATIENCE = 5.0
 """Seconds for which a transaction is tried while the server is away."""
+
+SILENCE = 120.0
+"""Seconds without a byte of the server after which a statement is given up. A server that has frozen, and whose host
+acknowledges what it is sent, would be waited for without end, while answers that were paid for are in memory alone."""
 
 _PAUSE, _LONGEST_PAUSE = 0.05, 0.5  # seconds between two tries
 
@@ -56,8 +61,50 @@ _DEFAULTS = {
 }
 
 
-def connect(server: ServerURL) -> psycopg.Connection[Any]:
+class BoundedConnection(psycopg.Connection[Any]):
+    """A connection that gives up a server that has fallen silent.
+
+    Attributes:
+        silence: Seconds without a byte of it.
+    """
+
+    silence = math.inf
+
+    def wait(self, gen: Any, *args: Any, **kwargs: Any) -> Any:
+        """Wait for a reply; each statement does."""
+        try:
+            return super().wait(_until_silent(gen, self.silence), *args, **kwargs)
+        except _SilentError:
+            self.close()  # the reply may yet arrive
+            raise
+
+
+class _SilentError(psycopg.OperationalError):
+    def __init__(self) -> None:
+        super().__init__("the server has fallen silent")
+
+
+def _until_silent(gen: Generator[Any, Any, T], seconds: float) -> Generator[Any, Any, T]:
+    """Wait as a generator of psycopg does, which is sent 0 several times a second while nothing arrives."""
+    heard = time.monotonic()
+    try:
+        wanted = next(gen)
+        while True:
+            if ready := (yield wanted):
+                heard = time.monotonic()
+            elif time.monotonic() - heard >= seconds:
+                raise _SilentError
+            wanted = gen.send(ready)
+    except StopIteration as done:
+        return cast("T", done.value)
+
+
+def connect(server: ServerURL, silence: float = math.inf) -> psycopg.Connection[Any]:
     """Connect to a server; each statement is a transaction of its own until one is begun.
+
+    Args:
+        server: The server.
+        silence: Seconds without a byte of it after which a statement is given up.
 
     Raises:
         ConfigurationError: The URL has an option that PostgreSQL does not know.
@@ -74,7 +121,9 @@ def connect(server: ServerURL) -> psycopg.Connection[Any]:
         options.setdefault("target_session_attrs", "read-write")
     if server.password is not None:
         options["password"] = server.password.reveal()
-    return psycopg.connect(autocommit=True, prepare_threshold=None, **options)
+    db = BoundedConnection.connect(autocommit=True, prepare_threshold=None, **options)
+    db.silence = silence
+    return db
 
 
 def open_connection(server: ServerURL) -> psycopg.Connection[Any]:
@@ -98,6 +147,7 @@ class Database:
         patience: Seconds for which a transaction is tried while the server is away.
         clock: Returns seconds that only grow.
         pause: Waits some seconds, in this thread.
+        silence: Seconds without a byte of the server after which a statement is given up.
     """
 
     def __init__(
@@ -106,11 +156,14 @@ class Database:
         patience: float = PATIENCE,
         clock: Callable[[], float] = time.monotonic,
         pause: Callable[[float], object] = time.sleep,
+        *,
+        silence: float = SILENCE,
     ) -> None:
         self._server = server
         self._patience = patience
         self._clock = clock
         self._pause = pause
+        self._silence = silence
         self._idle: deque[psycopg.Connection[Any]] = deque()
         self._process = os.getpid()
 
@@ -174,7 +227,7 @@ class Database:
     def _take(self) -> psycopg.Connection[Any]:
         with suppress(IndexError):
             return self._idle.pop()
-        return connect(self._server)
+        return connect(self._server, self._silence)
 
     def _roll_back(self, db: psycopg.Connection[Any]) -> None:
         try:

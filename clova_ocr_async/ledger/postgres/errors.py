@@ -107,5 +107,5 @@ def ledger_error(error: psycopg.Error, server: ServerURL) -> PostgresError:
 def _code_of(error: psycopg.Error) -> str:
     if not isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
         return ""
-    words = str(error)
+    words = re.sub('"[^"]*"', '""', str(error))  # names of hosts, users and databases may be such words
     return next((code for code, pattern in _WORDS if pattern.search(words)), "08006")

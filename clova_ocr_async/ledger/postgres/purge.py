@@ -77,7 +77,7 @@ def purge(
     server = run_location(dsn, run)
     before = math.inf if older_than is None else now() - older_than
     wanted = _Purge(server, seal, before, process or Process.this(), clock, now)
-    database = Database(server, patience)
+    database = Database(server, patience, silence=math.inf)  # it may remove millions of rows
     try:
         purged, replayed = database.run(wanted.remove)
         delete_replayed(replayed)

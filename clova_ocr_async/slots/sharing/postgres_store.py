@@ -13,6 +13,7 @@ from psycopg import errors
 from psycopg.conninfo import conninfo_to_dict
 
 from clova_ocr_async.errors import ConfigurationError
+from clova_ocr_async.ledger.postgres.connection import BoundedConnection
 from clova_ocr_async.slots.sharing.server_store import ServerGateStore, one_line
 from clova_ocr_async.slots.sharing.store import StoreAwayError
 
@@ -44,6 +45,7 @@ _CONNECTION: dict[str, Any] = {
     "keepalives_count": 3,
     "tcp_user_timeout": 4000,  # milliseconds
 }
+_SILENCE = 6.0  # seconds without a byte of the server, which ends each statement long before, unless it has frozen
 # Of a connection that is refused, libpq gives the text alone, in the server's language. In another one than English
 # the process waits as for a server that is away, and logs the reason.
 _REFUSALS = ("authentication failed", "no password supplied", "does not exist", "no pg_hba.conf entry")
@@ -55,16 +57,18 @@ class PostgresGateStore(ServerGateStore):
     Args:
         url: The URL of the database, without a password.
         password: The password; if not given, libpq looks for one in ``PGPASSWORD``, ``~/.pgpass`` and service files.
+        silence: Seconds without a byte of the server after which it is away.
 
     Raises:
         ConfigurationError: The URL has an option that does not exist.
     """
 
-    def __init__(self, url: str, password: Password | None = None) -> None:
+    def __init__(self, url: str, password: Password | None = None, *, silence: float = _SILENCE) -> None:
         super().__init__()
+        self._silence = silence
         self._place = url.partition("?")[0]
         self._password = password
-        self._db: psycopg.Connection[Any] | None = None
+        self._db: BoundedConnection | None = None
         try:
             self._settings: dict[str, Any] = _CONNECTION | conninfo_to_dict(url)
             if "," in self._settings.get("host", ""):  # the first one that answers may be the standby
@@ -111,7 +115,10 @@ class PostgresGateStore(ServerGateStore):
                 settings["password"] = self._password.reveal()
             # The cursor puts the parameters into the text: only so can several statements be sent as one.
             cursors = psycopg.ClientCursor
-            self._db = psycopg.connect("", autocommit=True, prepare_threshold=None, cursor_factory=cursors, **settings)
+            self._db = BoundedConnection.connect(
+                "", autocommit=True, prepare_threshold=None, cursor_factory=cursors, **settings
+            )
+            self._db.silence = self._silence
         cursor = self._db.execute(_BOUNDS + statement, parameters)
         while cursor.nextset():
             pass  # the last result is that of the statement

@@ -79,6 +79,13 @@ def test_a_refused_connection_is_told_by_its_words(words: str, code: str) -> Non
     assert ledger_error(psycopg.OperationalError(words), SERVER).sqlstate == code
 
 
+def test_the_name_of_a_host_is_no_reason() -> None:
+    """A server that does not answer is away, whatever words its host, its user and its database have for names."""
+    words = 'connection to server at "password-store.example" (10.0.0.1), port 5432 failed: Connection refused'
+    error = ledger_error(psycopg.OperationalError(words), ServerURL("postgresql://password-store.example/db"))
+    assert (type(error), error.sqlstate) == (StoreAwayError, "08006")
+
+
 def test_an_error_of_the_library_is_named_by_its_class() -> None:
     """An error that is not the server's is named by its class alone."""
     error = ledger_error(psycopg.DataError(CANARY), SERVER)
@@ -168,6 +175,23 @@ def test_a_transaction_is_tried_until_the_patience_is_over(postgres_url: str) ->
 def raise_lost(db: psycopg.Connection[Any]) -> None:
     """Lose a connection in the middle of a transaction."""
     db.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+
+
+def test_a_server_that_has_frozen_is_as_good_as_away(postgres_url: str) -> None:
+    """A server that keeps its connections and says nothing any more is away, and the next statement has another one."""
+    database = Database(ServerURL(postgres_url), 0.0, silence=0.5)
+    with pytest.raises(StoreAwayError, match="does not answer"):
+        database.run(lambda db: db.execute("SELECT pg_sleep(60)"))
+    assert database.run(lambda db: db.execute("SELECT count(*) FROM generate_series(1, 9)").fetchone()) == (9,)
+    database.close()
+
+
+def test_a_server_that_is_heard_is_waited_for(postgres_url: str) -> None:
+    """A reply that takes longer in whole is read to its end, as long as the server goes on with it."""
+    database = Database(ServerURL(postgres_url), 0.0, silence=0.5)
+    slow = "SELECT repeat('x', 100000) FROM generate_series(1, 12) WHERE pg_sleep(0.1) IS NOT NULL"
+    assert len(database.run(lambda db: db.execute(slow).fetchall())) == 12
+    database.close()
 
 
 def test_a_connection_that_is_lost_is_replaced(postgres_url: str) -> None:

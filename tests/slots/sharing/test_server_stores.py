@@ -297,6 +297,18 @@ def test_a_lock_that_another_program_holds_is_waited_for_a_while(postgres_url: s
             store.save(gates)
 
 
+def test_a_database_that_has_frozen_is_away(postgres_url: str) -> None:
+    """A server that keeps its connections and says nothing any more is away, and is used again once it speaks."""
+    with closing(server_slots.PostgresGateStore(postgres_url, silence=0.3)) as store:
+        store.save(store.load([NAME]) | {NAME: SharedGate()})
+        with psycopg.connect(postgres_url) as other:
+            other.execute("LOCK TABLE public.clova_slots")
+            with pytest.raises(StoreAwayError, match="silent"):
+                store.load([NAME])
+        store.close()
+        assert store.load([NAME])
+
+
 @pytest.fixture
 def guarded_url(postgres_server: PostgresServer, postgres_url: str) -> str:
     """The URL of a user who needs a password."""
