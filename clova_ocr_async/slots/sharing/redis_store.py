@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from redis import Redis, exceptions
 from redis.backoff import NoBackoff
+from redis.credentials import UsernamePasswordCredentialProvider
 from redis.retry import Retry
 
 from clova_ocr_async.errors import ConfigurationError
@@ -55,12 +56,16 @@ class RedisGateStore(ServerGateStore):
         try:
             self._client: Any = Redis.from_url(  # pyright: ignore[reportUnknownMemberType]  # options without types
                 url,
-                password=None if password is None else password.reveal(),
                 socket_timeout=_TIMEOUT,
                 socket_connect_timeout=_TIMEOUT,
                 retry=Retry(NoBackoff(), 0),  # a swap that is sent twice would meet its own result
                 protocol=2,
             )
+            if password is not None:
+                # Not as a keyword: some versions print those with the pool, as crash reporters do.
+                given: dict[str, Any] = self._client.connection_pool.connection_kwargs
+                user = given.pop("username", None)
+                given["credential_provider"] = UsernamePasswordCredentialProvider(user, password.reveal())
             self._client.connection_pool.make_connection()  # connects to nothing, but looks at the options
         except (TypeError, ValueError, exceptions.RedisError) as error:
             reason = one_line(error, None if password is None else password.reveal())

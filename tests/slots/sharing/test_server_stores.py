@@ -21,6 +21,7 @@ from support.slots import Holder, held
 
 from clova_ocr_async.errors import ConfigurationError
 from clova_ocr_async.host.processes import Process
+from clova_ocr_async.server_url import Password
 from clova_ocr_async.slots.limit import ConcurrencyLimit
 from clova_ocr_async.slots.sharing.state import SharedGate
 from clova_ocr_async.slots.sharing.store import GateConflictError, StoreAwayError, name_of, transaction
@@ -307,6 +308,13 @@ def test_a_database_that_has_frozen_is_away(postgres_url: str) -> None:
                 store.load([NAME])
         store.close()
         assert store.load([NAME])
+
+
+def test_a_connection_that_is_printed_shows_no_password() -> None:
+    """Some versions of redis-py print the settings of a connection, and the password is none of them."""
+    store: Any = server_slots.RedisGateStore("redis://user@127.0.0.1:9/0", Password(CANARY))
+    assert CANARY not in f"{store._client!r} {store._client.connection_pool.connection_kwargs}"  # noqa: SLF001 - as above
+    assert store._client.connection_pool.make_connection().credential_provider.get_credentials() == ("user", CANARY)  # noqa: SLF001 - as above
 
 
 @pytest.fixture
