@@ -23,7 +23,8 @@ def check_settings(folder: Any, seal: Seal | None, lease: Any) -> None:
     """
     if not isinstance(folder, str | os.PathLike):
         raise ConfigurationError(f"folder is a {type(folder).__name__}; it must be the path of a run directory")
-    if is_url(os.fsdecode(folder)):  # else a folder of that name would be made
+    path: str | os.PathLike[str] = folder
+    if is_url(os.fsdecode(path)):  # else a folder of that name would be made
         raise ConfigurationError(
             "folder is a URL; it must be the path of a run directory (in a database: PostgresLedger)"
         )
