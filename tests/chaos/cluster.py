@@ -11,6 +11,7 @@ by the bill of the emulator:
 In further scenes
 
 * the call limit of the run holds to the call, over all workers,
+* a worker that was stopped beyond its lease sends nothing in a slot that others have by then,
 * two hosts share the ceiling of the domain, and hardly a call is refused,
 * the domain is nearly as busy as with one process, soon after each kill.
 """
@@ -27,13 +28,14 @@ from typing import TYPE_CHECKING
 
 import account
 from account import Account, report
-from cluster_stage import LONGEST, Kind, Stage, leaks, stage
+from cluster_stage import CEILING, LONGEST, Kind, Stage, stage
 from fleets import Engine, Fleet, fleet_of
+from leaks import leaks
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-SCENES = ("troubles", "containers", "taskiq", "ray", "limit", "hosts", "use")
+SCENES = ("troubles", "containers", "taskiq", "ray", "limit", "ceiling", "hosts", "use")
 LEASE = 30.0  # seconds; the longest that a ledger and slots have
 EVERY = 2.0  # seconds between two troubles
 _LOOK_EVERY = 0.2  # seconds
@@ -164,6 +166,37 @@ def unsealed(items: int, draw: random.Random) -> list[str]:
         return leaks(scene)
 
 
+def ceiling(items: int, kind: Kind, draw: random.Random, *, longest_stop: float = 1.2 * LEASE) -> list[str]:
+    """Stop workers, beyond their leases as well: never are more calls at the service than there are slots.
+
+    The service would take any number: only the slots bound them.
+
+    Args:
+        items: Pictures.
+        kind: Where the slots are.
+        draw: Chooses.
+        longest_stop: Seconds of the first stop.
+    """
+    with stage(items, 0.5, kind, draw, isolated=True, ceiling=None) as scene:
+        running = [scene.start(host, "--concurrency", str(CEILING)) for host in scene.homes]
+        for seconds in (longest_stop, 1.0, 2.0, 3.0):
+            _wait_for_a_call(scene)
+            victim = draw.choice([worker for worker in running if worker.code is None] or running)
+            victim.stop(seconds)
+            time.sleep(seconds)
+            victim.resume()
+        scene.end_all()
+        if scene.clock.most > CEILING:
+            scene.wrong.append(f"{scene.clock.most} calls at once")
+        return _reported(scene.account(f"stopped workers with a known ceiling, slots on {kind}"))
+
+
+def _wait_for_a_call(scene: Stage) -> None:
+    before, end = scene.clova.billed.total(), time.monotonic() + LONGEST
+    while scene.clova.billed.total() == before and time.monotonic() < end and not scene.is_settled():
+        time.sleep(0.05)
+
+
 def utilisation(kind: Kind, draw: random.Random) -> list[str]:
     """Kill a worker a minute: the domain stays nearly as busy as with one process, and is so again after a lease."""
     with stage(1400, 1.0, kind, draw, isolated=True) as scene:
@@ -227,6 +260,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "taskiq": partial(troubles, options.items, 0.2, kind, draw, isolated=False, engine="taskiq"),
             "ray": partial(troubles, options.items, 0.2, kind, draw, isolated=False, engine="ray"),
             "limit": partial(call_limit, options.items // 5, options.items // 10, kind, draw),
+            "ceiling": partial(ceiling, options.items // 2, kind, draw),
             "hosts": partial(two_hosts, options.items, kind, draw),
             "use": partial(utilisation, kind, draw),
         }

@@ -10,9 +10,8 @@ import subprocess
 import sys
 import tempfile
 import time
-import zlib
 from collections import Counter
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -28,11 +27,12 @@ from clova_ocr_async.emulator import emulator_in_thread
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Generator, Iterable
+    from collections.abc import Generator
 
     from clova_ocr_async import Emulator
+    from clova_ocr_async.emulator import DomainState
 
-__all__ = ["DONE", "LONGEST", "STOPPED", "Kind", "Stage", "leaks", "stage"]
+__all__ = ["CEILING", "DONE", "LONGEST", "PICTURE", "REDIS_PASSWORD", "STOPPED", "Kind", "Stage", "stage"]
 
 Kind = Literal["postgresql", "redis"]
 
@@ -42,7 +42,25 @@ DONE = (0, 1)  # exit codes: all is read, and all but what is listed
 STOPPED = 4  # exit code: the ledger was away, or the call limit is reached
 REDIS_PASSWORD = "canaryREDISPASSWORD"
 PICTURE = b"canaryPICTURE"
-_SHORTEST_VALUE = 8  # characters of a value that stands in no log by chance
+
+
+class PeakClock:
+    """A clock for an emulator, which reads it whenever a call begins or ends.
+
+    Attributes:
+        state: The domain whose calls are counted.
+        most: The most calls that ran at once.
+    """
+
+    def __init__(self) -> None:
+        self.state: DomainState | None = None
+        self.most = 0
+
+    def __call__(self) -> float:
+        """Return the time, and count."""
+        if self.state is not None:
+            self.most = max(self.most, self.state.in_flight)
+        return time.monotonic()
 
 
 @dataclass
@@ -52,6 +70,7 @@ class Stage:
     Attributes:
         place: A folder for everything.
         clova: Charges.
+        clock: Knows the most calls at once.
         postgres: Keeps the run.
         redis: Keeps the slots, or some of them.
         database: The name of the database.
@@ -67,6 +86,7 @@ class Stage:
 
     place: Path
     clova: Emulator
+    clock: PeakClock
     postgres: PostgresServer
     redis: RedisServer
     database: str
@@ -279,14 +299,21 @@ class Stage:
         twice, unkept, silent, *_ = map(len, found.values())
         said = [f"{len(shas)} {name}: {shas[:3]}" for name, shas in found.items() if shas]
         refused = self.clova.domain_state().rejected
-        counts = (
-            f"{len(self.pictures)} pictures, {billed.total()} charged, {len(ambiguous)} ambiguous, {refused} refused"
-        )
+        counts = f"{len(self.pictures)} pictures, {billed.total()} charged, {len(ambiguous)} ambiguous"
+        counts += f", {refused} refused, {self.clock.most} at once"
         return Account(f"{what}: {counts}", twice, unkept + silent, silent, self.longest, [*self.wrong, *said])
 
 
 @contextmanager
-def stage(items: int, latency: float, kind: Kind, draw: random.Random, *, isolated: bool = False) -> Generator[Stage]:
+def stage(
+    items: int,
+    latency: float,
+    kind: Kind,
+    draw: random.Random,
+    *,
+    isolated: bool = False,
+    ceiling: int | None = CEILING,
+) -> Generator[Stage]:
     """Build a stage, and take it down.
 
     Args:
@@ -295,6 +322,7 @@ def stage(items: int, latency: float, kind: Kind, draw: random.Random, *, isolat
         kind: Where the slots are.
         draw: Chooses.
         isolated: Whether the processes of the second host are where no others can look them up.
+        ceiling: Calls at once that the emulator takes; None for any number.
     """
     place = Path(tempfile.mkdtemp(prefix="cluster-"))
     hosts = [Host(place / "a"), Host(place / "b", isolated=isolated)]
@@ -303,11 +331,13 @@ def stage(items: int, latency: float, kind: Kind, draw: random.Random, *, isolat
     (place / "key").write_text(draw.randbytes(32).hex())
     (place / "key").chmod(0o600)
     postgres, redis = PostgresServer(), RedisServer("--requirepass", REDIS_PASSWORD)
-    settings: dict[str, Any] = {"concurrency": CEILING, "latency": latency, "sigma": 0.5}
+    clock = PeakClock()
+    settings: dict[str, Any] = {"concurrency": ceiling, "latency": latency, "sigma": 0.5, "clock": clock}
     try:
         database = postgres.new_database().rpartition("/")[2]
         with emulator_in_thread(**settings, seed=draw.getrandbits(32)) as clova:
-            built = Stage(place, clova, postgres, redis, database, kind, hosts, draw)
+            clock.state = clova.domain_state()
+            built = Stage(place, clova, clock, postgres, redis, database, kind, hosts, draw)
             built.add(items)
             try:
                 yield built
@@ -318,53 +348,3 @@ def stage(items: int, latency: float, kind: Kind, draw: random.Random, *, isolat
         postgres.close()
         redis.close()
         shutil.rmtree(place)
-
-
-def leaks(scene: Stage) -> list[str]:
-    """Return what must not be on the servers and in the logs, and is."""
-    exported = scene.command_line("export", scene.run, "--format", "jsonl", *scene.key).splitlines()
-    values = {
-        value
-        for line in exported
-        for value in _texts(json.loads(line).get("result"))
-        if len(value) >= _SHORTEST_VALUE and not value.isascii()
-    }
-    secrets = {
-        "a secret": [scene.clova.secret.encode(), REDIS_PASSWORD.encode()],
-        "the key": [(scene.place / "key").read_bytes()],
-        "a picture": [PICTURE],
-        "a value": [value.encode() for value in values],
-    }
-    if not values:
-        scene.wrong.append("no value to look for")
-    places = {
-        "PostgreSQL": scene.postgres.dump(scene.database).encode() + b"".join(_unpacked_answers(scene)),
-        "Redis": scene.redis.dump(),
-        "a log": scene.log.read_bytes(),
-    }
-    return [
-        f"{what} in {where}: {text[:40]!r}"
-        for where, content in places.items()
-        for what, texts in secrets.items()
-        for text in texts
-        # PostgreSQL writes bytes as hexadecimal digits.
-        if text in content or text.hex().encode() in content
-    ]
-
-
-def _unpacked_answers(scene: Stage) -> Iterable[bytes]:
-    """Return the answers that anybody can unpack."""
-    for body in scene.select("SELECT encode(body, 'hex') FROM clova_ocr.answer"):
-        with suppress(zlib.error):
-            yield zlib.decompress(bytes.fromhex(body))
-
-
-def _texts(value: Any) -> Iterable[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict):
-        for one in value.values():
-            yield from _texts(one)
-    elif isinstance(value, list):
-        for one in value:
-            yield from _texts(one)

@@ -39,6 +39,11 @@ def test_a_call_limit_holds_over_all_workers(draw: random.Random) -> None:
     assert cluster.call_limit(60, 37, "redis", draw) == []
 
 
+def test_stopped_workers_never_exceed_a_ceiling(draw: random.Random) -> None:
+    """Workers that are stopped and go on have no more calls at the service than there are slots."""
+    assert cluster.ceiling(60, "postgresql", draw, longest_stop=4.0) == []
+
+
 def test_two_hosts_share_a_ceiling(draw: random.Random) -> None:
     """Two hosts read a folder through one domain; hardly a call is refused."""
     assert cluster.two_hosts(100, "redis", draw, most_refused=0.08) == []
