@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from clova_ocr_async.errors import ConfigurationError
 from clova_ocr_async.ledger.run_settings import check_seal_and_lease
@@ -23,8 +23,7 @@ def check_settings(folder: Any, seal: Seal | None, lease: Any) -> None:
     """
     if not isinstance(folder, str | os.PathLike):
         raise ConfigurationError(f"folder is a {type(folder).__name__}; it must be the path of a run directory")
-    path: str | os.PathLike[str] = folder
-    if is_url(os.fsdecode(path)):  # else a folder of that name would be made
+    if is_url(os.fsdecode(cast("str | os.PathLike[str]", folder))):  # else a folder of that name would be made
         raise ConfigurationError(
             "folder is a URL; it must be the path of a run directory (in a database: PostgresLedger)"
         )
