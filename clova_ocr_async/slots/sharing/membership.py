@@ -11,12 +11,10 @@ from clova_ocr_async.host.processes import Process
 from clova_ocr_async.slots.interface import min_or_none
 from clova_ocr_async.slots.limit import ConcurrencyLimit, Permit, SlotResult
 from clova_ocr_async.slots.queue import Priority, Waiter
-from clova_ocr_async.slots.sharing.state import FinishedCall, Limits, Member, MemberUpdate
+from clova_ocr_async.slots.sharing.state import FinishedCall, Limits, Member, MemberUpdate, SharedGate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-
-    from clova_ocr_async.slots.sharing.state import SharedGate
 
 __all__ = ["Attempt", "Grant", "Membership", "News", "SyncResult"]
 
@@ -157,6 +155,14 @@ class Membership:
     def store_time(self, clock: float) -> float:
         """Return what the store's time is, as far as known, at a time of this process's clock."""
         return clock + (self._ahead or 0.0)
+
+    def is_forgotten(self, gates: Mapping[str, SharedGate]) -> bool:
+        """Return whether the store has lost a domain of which the process was a member.
+
+        Args:
+            gates: The slots of domains, as they were loaded.
+        """
+        return any(key in self.domains and gate == SharedGate() for key, gate in gates.items())
 
     def compare_clocks(self, clock: float, now: float) -> None:
         """Learn how far the store's clock is ahead.

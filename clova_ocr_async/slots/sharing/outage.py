@@ -96,6 +96,15 @@ class Outage:
         """Record that the process may have lost its slots to others, and with them its share."""
         self._shares.clear()
 
+    def on_lost_contents(self, within: float) -> None:
+        """Record that the store has lost its contents, by an eviction or by hand, and that nothing showed it.
+
+        Args:
+            within: Seconds in which every process that runs syncs.
+        """
+        self._caps = dict(self._shares)
+        self._reached_since = self._runtime.clock() + within
+
     def on_saving(self, held: Mapping[str, int]) -> None:
         """Record the calls in flight that are about to be stored; if it fails, they may have been stored or not."""
         for key, share in self._shares.items():

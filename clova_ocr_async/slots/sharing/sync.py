@@ -175,6 +175,8 @@ class GateSync:
         with transaction(self._store, keys) as gates:
             now = self._store.now()
             self._me.compare_clocks(self._runtime.clock(), now)
+            if self._store.several_hosts and self._me.is_forgotten(gates):
+                self._outage.on_lost_contents(self.renew_every)
             by_lease = self._outage.trusts_leases or not self._store.several_hosts
             attempt = self._me.attempt(gates, news, now, cap=self._outage.cap, by_lease=by_lease)
             self._outage.on_saving(attempt.held)

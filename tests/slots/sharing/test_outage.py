@@ -330,6 +330,21 @@ async def test_after_an_outage_a_process_keeps_to_its_share_for_a_while(scene: S
     assert scene.one.take(calls=9) == 3
 
 
+async def test_contents_that_the_server_has_lost_are_no_free_slots(scene: Scene) -> None:
+    """If a key is evicted, or removed by hand, calls in flight keep their slots until their process syncs again."""
+    assert len(scene.one.run(calls=5).grants) == 5
+    assert scene.two.run().grants == []
+    scene.rows.clear()
+    assert scene.two.run().grants == []
+    scene.time.now += scene.one.sync.renew_every
+    scene.one.run(calls=0)
+    scene.time.now += GRACE
+    assert scene.two.run().grants == []
+    scene.one.end()
+    scene.one.run(calls=0)
+    assert len(scene.two.run().grants) == 1
+
+
 async def test_after_an_outage_no_lease_is_over_for_a_while(scene: Scene) -> None:
     """After an outage that outlasted the leases, each process keeps its slots, if it comes back soon."""
     assert (scene.one.take(calls=2), scene.two.take(calls=9)) == (2, 3)
