@@ -83,10 +83,18 @@ class _DurationParam(_ParamType):
 
 
 class PathParam(click.Path):
-    """A path; a ``~`` that the shell has not expanded, as in ``--run=~/run``, becomes the home folder."""
+    """A path; a ``~`` that the shell has not expanded, as in ``--run=~/run``, becomes the home folder.
+
+    A URL is refused, because it would become a folder of that name; no message repeats it, as it may hold a password.
+    """
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Return the path, or fail if the home folder is not known."""
+        """Return the path, or fail if it is a URL, or if the home folder is not known."""
+        if isinstance(value, str) and ":" in value:
+            from clova_ocr_async.server_url import is_url  # slow to import, and seldom wanted
+
+            if is_url(value):
+                return self.fail("a URL is not a path; give a file or a folder of this machine", param, ctx)
         if isinstance(value, str) and value.startswith("~"):
             from clova_ocr_async.config_values import expand_home  # what it imports is slow, and seldom wanted
             from clova_ocr_async.errors import ConfigurationError

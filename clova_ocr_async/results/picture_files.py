@@ -89,6 +89,8 @@ def draw_original(
         ImageError: It was not read, has no path, or is not the same any more.
     """
     if recognition is None or record.entry is None:
+        if record.status == "succeeded":
+            raise ImageError("its answer was not stored, or has been purged, so nothing shows what to draw")
         raise ImageError(f"the image has no answer ({record.status}), so nothing shows what to draw")
     if record.path is None:
         raise ImageError("the image was given as bytes, so there is no file to copy")

@@ -57,6 +57,29 @@ def test_an_image_in_the_place_of_a_path_gets_the_shells_way_out() -> None:
     )
 
 
+@pytest.mark.parametrize("url", [f"postgresql://me:{CANARY}@db/ocr?run=march", "postgresql:db"])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("redact", "run", "-o"),
+        ("annotate", "run", "-o"),
+        ("export", "run", "-o"),
+        ("batch", "receipt", "a.jpg", "-o"),
+        ("batch", "receipt", "--from"),
+        ("watch", "receipt", "--run", "run"),
+    ],
+)
+def test_a_url_in_the_place_of_a_path_is_refused(
+    arguments: tuple[str, ...], url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A URL where a file or a folder is expected is refused before a folder of that name is made, and not repeated."""
+    monkeypatch.chdir(tmp_path)
+    output = printed(*arguments, url)
+    assert "a URL is not a path" in output
+    assert CANARY not in output
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_name_too_long_for_a_file_is_not_there(tmp_path: Path) -> None:
     """A path that no file system can hold is named, shortened, as one that is not there."""
     output = printed("recognize", "receipt", tmp_path / ("x" * 300 + ".jpg"))

@@ -47,7 +47,7 @@ CARD = {"ic": {"personalNum": [{"text": "900101-1234567"}], "name": [{"text": "H
     [
         (SourceFile(b"a.pdf", page=2), CARD, "a.pdf"),
         (None, CARD, "given as bytes"),
-        (SourceFile(b"a.jpg"), None, "has no answer"),
+        (SourceFile(b"a.jpg"), None, "not stored, or has been purged"),
     ],
 )
 def test_pictures_that_cannot_be_drawn_are_named(

@@ -374,7 +374,7 @@ async def test_the_password_of_redis(
     caplog.set_level(logging.DEBUG)
     file = tmp_path / "password"
     file.write_text(f"{CANARY}\n")
-    with pytest.raises(ConfigurationError, match="Authentication required"):
+    with pytest.raises(ConfigurationError, match=r"Authentication required; check .*CLOVA_OCR_REDIS_PASSWORD"):
         await call(server_slots.user_slots(guarded_redis.url))
     with pytest.warns(UserWarning, match="CLOVA_OCR_REDIS_PASSWORD"):
         slots = server_slots.user_slots(guarded_redis.url.replace("://", f"://:wrong{CANARY}@"))
@@ -390,6 +390,12 @@ async def test_the_password_of_redis(
     slots = server_slots.user_slots(guarded_redis.url)
     assert (await call(slots)).in_flight == 1
     assert CANARY not in caplog.text + repr(slots) + repr(vars(slots))
+
+
+async def test_a_database_that_redis_does_not_have_is_refused(redis_server: RedisServer) -> None:
+    """A wrong number of a database is named at once; a call does not wait for it."""
+    with pytest.raises(ConfigurationError, match="DB index is out of range"):
+        await call(server_slots.user_slots(f"{redis_server.url.rpartition('/')[0]}/99"))
 
 
 def test_a_key_of_redis_is_gone_after_an_hour(redis_server: RedisServer) -> None:
