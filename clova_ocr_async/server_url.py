@@ -139,7 +139,7 @@ def read_server_url(text: str | ServerURL, schemes: Sequence[str], name: str = "
     parts = _URL.fullmatch(text) if text.isprintable() and " " not in text else None
     if parts is None or not all(map(_HOST.fullmatch, parts["hosts"].split(","))):
         raise ConfigurationError(
-            f"{name} cannot be read; write {schemes[0]}://user@host:port/…, with each blank and each @ / ? # % of a name "
+            f"{name} cannot be read; write {schemes[0]}://user@host:port/…, with blanks and each @ / ? # % of a name "
             "or password percent-encoded (%20 %40 %2F %3F %23 %25)"
         )
     options = list(_options(parts["query"] or "", name))

@@ -91,7 +91,7 @@ def test_a_url_is_taken_apart(text: str, url: str, password: str | None, run: st
         (f"postgresql://me:{CANARY}@[::1/ocr", "cannot be read"),
         (f"postgresql://me:{CANARY}@db/ocr#run", "cannot be read"),
         (f"postgresql://me:{CANARY}@db/o cr", "cannot be read"),
-        (f"postgresql://me:{CANARY}@db/ocr?run=two words", "each blank"),
+        (f"postgresql://me:{CANARY}@db/ocr?run=two words", "with blanks"),
         (f"postgresql://me:{CANARY}@db/ocr\n", "cannot be read"),
         # These would be the host, the database or an option, and be shown, if the @ behind them were not looked at.
         (f"postgresql://me:12/{CANARY}@db/ocr", "percent-encoded"),
