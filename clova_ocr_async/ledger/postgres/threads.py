@@ -16,7 +16,7 @@ __all__ = ["LedgerThreads"]
 
 T = TypeVar("T")
 
-_MOST = 8  # threads, each with a connection; the calls of a process wait for the service and not for these
+_MOST = 4  # threads, each with a connection; the calls of a process wait for the service and not for these
 _NOT_OPEN = "the ledger is not open; use it inside its context: async with"
 
 
