@@ -38,6 +38,7 @@ POSTGRES = ("postgresql", "postgres")
 REDIS = ("redis", "rediss")
 """Schemes of Redis's URLs; ``rediss`` is TLS."""
 
+_REDIS_PATH = re.compile(r"(?:/[0-9]*)?")
 _LONGEST_RUN = 128  # characters
 
 # A password may hold an @ that should be encoded. Behind the hosts an @ is refused: then a password that holds / ? or #
@@ -148,6 +149,8 @@ def read_server_url(text: str | ServerURL, schemes: Sequence[str], name: str = "
     url = f"{scheme}://{user}{parts['hosts']}{parts['path'] or ''}{'?' + query if query else ''}"
     passwords = [parts["password"], *(value for key, value, _ in options if key == "password")]
     password = next((unquote(found) for found in reversed(passwords) if found), None)
+    if scheme in REDIS:
+        _check_redis(parts["path"] or "", options, name)
     return ServerURL(url, None if password is None else Password(password), _run(options, name))
 
 
@@ -173,6 +176,14 @@ def _options(query: str, name: str) -> Iterator[_Option]:
                 "file (~/.pg_service.conf) and give ?service=NAME"
             )
         yield key, value, option
+
+
+def _check_redis(path: str, options: Sequence[_Option], name: str) -> None:
+    # redis-py takes database 0 where a path is no number, and ignores a run.
+    if _REDIS_PATH.fullmatch(path) is None:
+        raise ConfigurationError(f"{name} ends in something other than the number of a database; write redis://host/0")
+    if any(key == "run" for key, _, _ in options):
+        raise ConfigurationError(f"{name} names a run, and Redis keeps none: only slots; leave run= out")
 
 
 def _run(options: Sequence[_Option], name: str) -> str | None:

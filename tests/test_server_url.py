@@ -119,6 +119,14 @@ def test_a_url_of_slots_may_have_either_scheme() -> None:
     assert "does not begin with postgresql:// or redis://" in refused("mysql://db", (*POSTGRES, *REDIS))
 
 
+def test_a_url_of_redis_names_a_database_by_its_number_and_no_run() -> None:
+    """What redis-py would ignore without a word is refused."""
+    for path in ("", "/", "/0", "/15?protocol=3"):
+        assert read_server_url(f"redis://cache{path}", REDIS).url == f"redis://cache{path}"
+    assert "something other than the number of a database" in refused("redis://cache/ocr", REDIS)
+    assert "names a run, and Redis keeps none" in refused("redis://cache/0?run=march", REDIS)
+
+
 @pytest.mark.parametrize("text", ["postgresql://db/x", "mysql://db", "postgresql:db", "REDIS:x", "a://b"])
 def test_what_is_meant_as_a_url(text: str) -> None:
     """A text with a scheme is a URL, and so is one that begins with the scheme of a server: no folder is made of it."""

@@ -47,5 +47,5 @@ class PostgresSlots(StoreSlots):
         runtime: Runtime = Runtime(),  # noqa: B008 - immutable
     ) -> None:
         limits = Limits(*checked_limits(concurrency, max_per_second))
-        server = dsn if isinstance(dsn, ServerURL) else parse_server_url(dsn, POSTGRES, "dsn")
+        server = parse_server_url(dsn, POSTGRES, "dsn")
         super().__init__(lambda: PostgresGateStore(server.url, server.password), limits, runtime, lease=SERVER_LEASE)

@@ -58,7 +58,7 @@ class RedisSlots(StoreSlots):
         runtime: Runtime = Runtime(),  # noqa: B008 - immutable
     ) -> None:
         limits = Limits(*checked_limits(concurrency, max_per_second))
-        server = url if isinstance(url, ServerURL) else parse_server_url(url, REDIS, "url")
+        server = parse_server_url(url, REDIS, "url")
         password = server.password or password_from_env(os.environ)
         super().__init__(lambda: RedisGateStore(server.url, password), limits, runtime, lease=SERVER_LEASE)
 
