@@ -30,5 +30,8 @@ def test_the_ledger_comes_from_its_store(monkeypatch: pytest.MonkeyPatch) -> Non
     vars(store)["PostgresLedger"] = kept
     monkeypatch.setitem(sys.modules, "clova_ocr_async.ledger.postgres", store)
     assert vars(ledger)["__getattr__"]("PostgresLedger") is kept
+    monkeypatch.setitem(sys.modules, "clova_ocr_async.ledger.postgres", None)
+    with pytest.raises(ModuleNotFoundError, match=r"pip install 'clova-ocr-async\[postgres\]'"):
+        _ = ledger.PostgresLedger
     with pytest.raises(AttributeError, match="no attribute 'MysqlLedger'"):
         _ = ledger.MysqlLedger  # type: ignore[attr-defined]
