@@ -312,7 +312,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--postgres", metavar="URL", help="a database to measure with, instead of a server of our own")
     parser.add_argument("--redis", metavar="URL", help="likewise")
     options = parser.parse_args(arguments)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that no server is left
+    signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(1))  # so that no server is left
     print(machine(), flush=True)
     if options.postgres or options.redis:
         print(table(measure(Servers(options.postgres, options.redis), quick=options.quick)))
