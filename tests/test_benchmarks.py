@@ -38,7 +38,7 @@ def test_a_question_is_answered_by_figures(question: str) -> None:
 def test_a_simulated_cluster_is_the_same_each_time() -> None:
     """The simulation of a cluster prints the kept table, byte for byte, with each Python and each seed of hashes."""
     options = ["--workers", "1,5", "--domains", "1,5", "--operations", "2000"]
-    kept = ["--check", BENCHMARKS / "cluster_simulation_small.md"]
+    kept = ["--check", str(BENCHMARKS / "cluster_simulation_small.md")]
     ran = subprocess.run(
         [sys.executable, BENCHMARKS / "cluster_simulation.py", *options, *kept],
         capture_output=True,
