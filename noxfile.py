@@ -9,9 +9,6 @@ from pathlib import Path
 
 import nox
 
-# Hundreds of tests start the command line: without compiled files each of these processes compiles the package anew.
-os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
-
 nox.options.default_venv_backend = "venv"
 nox.options.sessions = ["lint", "types", "tests"]
 
@@ -46,6 +43,8 @@ CHAOS, BENCHMARKS = "tests/chaos", "tests/test_benchmarks.py"
 
 def covered(session: nox.Session, modules: str, *arguments: str) -> None:
     """Run tests with coverage, which must be whole for some modules: an option of coverage says which."""
+    # Hundreds of tests start the command line, and each of these processes would compile the package anew.
+    session.run("python", "-m", "compileall", "-q", "clova_ocr_async")
     session.run("coverage", "erase")
     session.run("coverage", "run", "-m", "pytest", *PARALLEL, *arguments)
     session.run("coverage", "combine", "--quiet")
