@@ -119,6 +119,7 @@ class Membership:
     Attributes:
         held: The calls in flight, by domain.
         domains: The domains whose member it is, as far as known.
+        stored: Those of them in which the store certainly has it.
     """
 
     def __init__(
@@ -132,6 +133,7 @@ class Membership:
     ) -> None:
         self.held: Counter[str] = Counter()
         self.domains: set[str] = set()
+        self.stored: set[str] = set()
         self._limits = limits
         self._lease = lease
         self._several_hosts = several_hosts
@@ -162,7 +164,7 @@ class Membership:
         Args:
             gates: The slots of domains, as they were loaded.
         """
-        return any(key in self.domains and gate == SharedGate() for key, gate in gates.items())
+        return any(key in self.stored and gate == SharedGate() for key, gate in gates.items())
 
     def compare_clocks(self, clock: float, now: float) -> None:
         """Learn how far the store's clock is ahead.

@@ -177,9 +177,11 @@ class GateSync:
             self._me.compare_clocks(self._runtime.clock(), now)
             if self._store.several_hosts and self._me.is_forgotten(gates):
                 self._outage.on_lost_contents(self.renew_every)
+            self._me.stored.difference_update(keys)  # until this sync is stored
             by_lease = self._outage.trusts_leases or not self._store.several_hosts
             attempt = self._me.attempt(gates, news, now, cap=self._outage.cap, by_lease=by_lease)
             self._outage.on_saving(attempt.held)
+        self._me.stored.update(attempt.member_of)
         self._outage.on_synced(attempt.held)
         # Where clock and lease are those of one host, its own clock has shown that already.
         return self._commit(attempt, began, lost=attempt.evicted and self._store.several_hosts)
