@@ -68,7 +68,7 @@ def servers(session: nox.Session) -> None:
         session.run("apt-get", "update", "--quiet", external=True)
         packages = ("postgresql", "redis-server")
         session.run("apt-get", "install", "--yes", "--quiet", "--no-install-recommends", *packages, external=True)
-    covered(session, f"--include={','.join(OF_SERVERS)}", "-m", "server", f"--ignore={RAY}", *session.posargs)
+    covered(session, f"--include={','.join(OF_SERVERS)}", "-m", "server", *WITHOUT_BROWSER, *session.posargs)
 
 
 @nox.session(default=False)

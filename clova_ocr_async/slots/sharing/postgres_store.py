@@ -100,7 +100,7 @@ class PostgresGateStore(ServerGateStore):
                 return self._execute(statement, parameters)
             except errors.UndefinedTable:
                 # Another process may do the same at this moment, which PostgreSQL does not expect.
-                with suppress(errors.UniqueViolation, errors.DuplicateTable):
+                with suppress(errors.UniqueViolation, errors.DuplicateTable, errors.DuplicateObject):
                     self._execute(_CREATE, [])
                 return self._execute(statement, parameters)
         except psycopg.Error as error:

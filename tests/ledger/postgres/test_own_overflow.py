@@ -73,7 +73,7 @@ async def test_without_room_for_an_answer_nothing_is_sent(run: str, database: Da
     writer = OutcomeWriter(database, owner, PaymentStop(lambda: None))
     async with PostgresLedger(run) as ledger:
         number = database.run(lambda db: find_run(db, run_location(run)).number)
-        owner.entered(database, database.run(partial(owner.enter, run=OpenedRun(number, "token", "full", 0))))
+        owner.entered(database, database.run(partial(owner.enter, run=OpenedRun(number, "0" * 32, "full", 0))))
         claims = [claimed(await ledger.admit(item(name), source(name))) for name in "abcde"]
         marks = [SendingMark(owner, claim, str(claim.number), b"", at=1.0) for claim in claims]
         assert [writer.send(mark) for mark in marks] == [True, True, True, True, None]
@@ -92,7 +92,7 @@ async def test_a_disk_without_room_for_the_file(run: str, database: Database, tm
         pass
     owner = entering(run, tmp_path, full_disk)
     number = database.run(lambda db: find_run(db, run_location(run)).number)
-    replayed = database.run(partial(owner.enter, run=OpenedRun(number, "token", "none", 0)))
+    replayed = database.run(partial(owner.enter, run=OpenedRun(number, "0" * 32, "none", 0)))
     assert execute(run, "SELECT count(*) FROM clova_ocr.owner") == [(1,)]
     with pytest.raises(DiskFullError):
         owner.entered(database, replayed)

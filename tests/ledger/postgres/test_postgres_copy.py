@@ -310,7 +310,7 @@ async def test_a_password_stays_out_of_both_runs(run: str, tmp_path: Path, postg
     """The place that a copy names has no password, and neither store keeps one."""
     there = directory(tmp_path)
     await leave_run(there.run, ["read"])
-    with pytest.warns(UserWarning, match="holds a password"):
+    with pytest.warns(UserWarning, match="has a password"):
         rows = PostgresRunRows(run.replace("clova_admin@", "clova_admin:canaryPASSWORD@"))
     result = copy_run(there.rows, rows)
     assert result.target == rows.place == run

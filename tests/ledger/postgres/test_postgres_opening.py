@@ -39,7 +39,7 @@ KEY = bytes(range(32))
     ("dsn", "run", "message"),
     [
         (5, "r", "dsn is a int"),
-        ("mysql://h/db", "r", "another scheme"),
+        ("mysql://h/db", "r", "does not begin with postgresql"),
         ("postgresql://h/db", None, "the run has no name"),
         ("postgresql://h/db", 5, "run is a int"),
         ("postgresql://h/db?run=a", "b", "another name than the URL has"),
@@ -308,7 +308,7 @@ async def test_a_password_is_nowhere(run: str, caplog: pytest.LogCaptureFixture,
     """A password in the URL is taken with a warning, and is in no repr, error, log, table or file."""
     canary = "canaryPASSWORD"
     given = run.replace("clova_admin@", f"clova_admin:{canary}@")
-    with pytest.warns(UserWarning, match="holds a password") as warned:
+    with pytest.warns(UserWarning, match="has a password") as warned:
         ledger = PostgresLedger(given, state_folder=tmp_path)
     async with ledger:
         claim = claimed(await ledger.admit(item(), source("a")))
