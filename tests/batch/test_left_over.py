@@ -526,7 +526,7 @@ async def test_ctrl_c_in_a_program(times: int, run: Path, tmp_path: Path) -> Non
         assert await program.stdout.readline() == b"leaving\n"
         if times == 2:
             program.send_signal(signal.SIGINT)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(90):
             _, stderr = await program.communicate()
         assert b"KeyboardInterrupt" in stderr
         with RunReader(run) as reader:
