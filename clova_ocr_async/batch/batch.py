@@ -154,20 +154,21 @@ class Batch(Generic[DocumentT]):
         if self._runner is None:
             return
         cancelled = kind is not None and issubclass(kind, asyncio.CancelledError)
+        waits = self._session is not None and not _is_second_interrupt(kind)
         # anyio's cancellation comes again at every await, and would count as the second one without the shield.
         with anyio.CancelScope(shield=True):
             quietly = kind is not None
             try:
-                await self._end(self._runner, cancelled=cancelled)
+                await self._end(self._runner, waits=waits, cancelled=cancelled)
             except asyncio.CancelledError:
                 quietly = True
                 raise
             finally:
                 await self._close(quietly=quietly)
 
-    async def _end(self, runner: asyncio.Task[None], *, cancelled: bool) -> None:
+    async def _end(self, runner: asyncio.Task[None], *, waits: bool, cancelled: bool) -> None:
         try:
-            if self._stop.leave(waits=self._session is not None, cancelled=cancelled):
+            if self._stop.leave(waits=waits, cancelled=cancelled):
                 await asyncio.wait([runner])
         finally:
             # Also if the wait was cancelled, or Ctrl-C was raised in any line above: that is the second request to end.
@@ -217,3 +218,10 @@ class Batch(Generic[DocumentT]):
 
 def _may_be_billed(outcome: Outcome[DocumentT]) -> bool:
     return isinstance(outcome, Success) or outcome.error.billing is not Billing.NOT_BILLED
+
+
+def _is_second_interrupt(kind: type[BaseException] | None) -> bool:
+    """Return whether a batch is left by a second Ctrl-C, which was raised before its wait for calls had begun."""
+    # asyncio.run cancels its task at the first one, and raises KeyboardInterrupt at the second.
+    task = asyncio.current_task()
+    return kind is not None and issubclass(kind, KeyboardInterrupt) and task is not None and task.cancelling() > 0

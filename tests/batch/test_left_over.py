@@ -491,24 +491,26 @@ async def test_cancelled_at_every_step_with_a_ledger(times: int, kind: str, tmp_
 # A program, and Ctrl-C
 
 _PROGRAM = """
-import asyncio, sys
+import asyncio, os, signal, sys
 from clova_ocr_async import BatchDispatcher, ClovaOCRClient, Domain, Receipt, images_in
 
 async def main():
-    async with ClovaOCRClient(Domain(sys.argv[1], sys.argv[2]), read_timeout=20.0) as client:
+    async with ClovaOCRClient(Domain(sys.argv[1], sys.argv[2]), read_timeout=100.0) as client:
         async with BatchDispatcher(client, ledger=sys.argv[4]).dispatch(images_in(sys.argv[3]), Receipt) as outcomes:
             try:
                 async for outcome in outcomes:
                     pass
             finally:
                 print("leaving", flush=True)
+                if sys.argv[5] == "at once":
+                    os.kill(os.getpid(), signal.SIGINT)
 
 asyncio.run(main())
 """
 
 
-@pytest.mark.parametrize("times", [1, 2])
-async def test_ctrl_c_in_a_program(times: int, run: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("times", "when"), [(1, "never"), (2, "later"), (2, "at once")])
+async def test_ctrl_c_in_a_program(times: int, when: str, run: Path, tmp_path: Path) -> None:
     """One SIGINT during five calls leaves none ambiguous, two leave all of them; the program ends as interrupted."""
     (tmp_path / "scans").mkdir()
     for number in range(20):
@@ -516,7 +518,7 @@ async def test_ctrl_c_in_a_program(times: int, run: Path, tmp_path: Path) -> Non
     async with Emulator(concurrency=5, latency=1.0 if times == 1 else 50.0) as clova:
         program = await asyncio.create_subprocess_exec(
             *(sys.executable, "-c", _PROGRAM, clova.url("receipt"), clova.secret),
-            *(str(tmp_path / "scans"), str(run)),
+            *(str(tmp_path / "scans"), str(run), when),
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
         )
@@ -524,9 +526,9 @@ async def test_ctrl_c_in_a_program(times: int, run: Path, tmp_path: Path) -> Non
         await eventually(lambda: clova.domain_state().in_flight >= 4)
         program.send_signal(signal.SIGINT)
         assert await program.stdout.readline() == b"leaving\n"
-        if times == 2:
+        if when == "later":
             program.send_signal(signal.SIGINT)
-        async with asyncio.timeout(90):
+        async with asyncio.timeout(30):
             _, stderr = await program.communicate()
         assert b"KeyboardInterrupt" in stderr
         with RunReader(run) as reader:
