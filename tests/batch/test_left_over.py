@@ -495,7 +495,7 @@ import asyncio, os, signal, sys
 from clova_ocr_async import BatchDispatcher, ClovaOCRClient, Domain, Receipt, images_in
 
 async def main():
-    async with ClovaOCRClient(Domain(sys.argv[1], sys.argv[2]), read_timeout=100.0) as client:
+    async with ClovaOCRClient(Domain(sys.argv[1], sys.argv[2]), read_timeout=float(sys.argv[6])) as client:
         async with BatchDispatcher(client, ledger=sys.argv[4]).dispatch(images_in(sys.argv[3]), Receipt) as outcomes:
             try:
                 async for outcome in outcomes:
@@ -518,7 +518,7 @@ async def test_ctrl_c_in_a_program(times: int, when: str, run: Path, tmp_path: P
     async with Emulator(concurrency=5, latency=1.0 if times == 1 else 50.0) as clova:
         program = await asyncio.create_subprocess_exec(
             *(sys.executable, "-c", _PROGRAM, clova.url("receipt"), clova.secret),
-            *(str(tmp_path / "scans"), str(run), when),
+            *(str(tmp_path / "scans"), str(run), when, "100" if when == "at once" else "20"),
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
         )
