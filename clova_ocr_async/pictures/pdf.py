@@ -201,8 +201,8 @@ class _Document:
             self._keep_layers(target)
             page = target.pages[0]
             file = io.BytesIO()
-            # By default qpdf writes a random /ID, and the same page would have another hash in each run. A deterministic
-            # one is a hash of the whole page, and takes longer than all else; nothing looks at it, as no page is kept.
+            # With a random /ID, as qpdf writes it by default, the same page would have another hash in each run. A
+            # deterministic one is an MD5 of the whole page, which takes longer than all else, and no reader needs it.
             target.save(file, static_id=True)
             data = file.getvalue()
             geometry = _geometry(page)

@@ -232,6 +232,7 @@ def test_pages_and_preparation_over_the_fault_folder(clova: Emulator, folder: Pa
     assert f"billable calls      {DIFFERENT + 10:>10}" in dry.stdout
     for why in ("encrypted", "pixels", "is empty"):
         assert why in dry.stdout
+    assert "--prepare" not in dry.stdout  # no advice to give what was given
     result = clova_ocr("batch", "receipt", folder, "--run", "run", "--pages", "all", "--prepare")
     assert result.exit_code == 1, result.output
     records = {(Path(source_of(record)).name, record["page"]): record for record in exported("run")}

@@ -99,6 +99,17 @@ def test_a_dry_run_names_the_options_that_read_more(tmp_path: Path) -> None:
     assert "has 3 pages, more than 1; --pages all reads each page" in dry.stdout
 
 
+def test_pages_with_one_fault_have_one_line(tmp_path: Path) -> None:
+    """Pages of several files that have the same fault are counted together, whatever their files and numbers."""
+    for number in range(3):
+        path = tmp_path / f"{number}.tif"
+        path.write_bytes(saved_pages("TIFF", 2 + number)[:-100])
+        os.utime(path, (1e9, 1e9))
+    dry = clova_ocr("batch", "receipt", tmp_path, "--pages", "all", "--dry-run")
+    assert counts_of(dry) == {"images found": 9, "skipped": 3, "billable calls": 6}
+    assert dry.stdout.count("is cut off: the end of its tiff data is missing") == 1
+
+
 def test_a_dry_run_of_a_run_shows_what_the_run_will_do(clova: Emulator, scans: Path, run: Path) -> None:
     """A dry run counts as billable the calls that the run then pays, before it, in its middle and after it."""
     command = ("batch", "receipt", scans, "--run", run)
