@@ -162,10 +162,13 @@ def _can_show(text: str) -> bool:
 
 
 def address_of(error: ClovaOCRError | None) -> str:
-    """Return the address of the section about an error, in brackets; empty for an error without one."""
+    """Return the address of the section about an error, in brackets; empty for an error that needs none."""
     kinds = [kind for kind in type(error).__mro__ if kind.__module__ == ClovaOCRError.__module__]
-    # The last one is the base. An error of the command line itself has no other, and no section.
-    return f" ({ERRORS_PAGE}#{kinds[0].__name__.lower()})" if len(kinds) > 1 else ""
+    # The last one is the base. An error of the command line itself has no other, and no section; the message of a wrong
+    # setting names the setting and the way out.
+    if len(kinds) < 2 or kinds[0] is ConfigurationError:  # noqa: PLR2004 - a class and the base
+        return ""
+    return f" ({ERRORS_PAGE}#{kinds[0].__name__.lower()})"
 
 
 def advice_on(error: ClovaOCRError | None) -> str:

@@ -24,8 +24,14 @@ from clova_ocr_async.cli.terminal.output import OutputError
 from clova_ocr_async.cli.terminal.phrases import ERRORS_PAGE, address_of, advice_on, quote_path
 from clova_ocr_async.cli.terminal.shell_hints import for_shell
 from clova_ocr_async.emulator import draw_sample
-from clova_ocr_async.errors import APIError, ClovaOCRError, ConnectionFailedError, ServerError, TransportError
-from clova_ocr_async.ledger import SealError
+from clova_ocr_async.errors import (
+    APIError,
+    ClovaOCRError,
+    ConfigurationError,
+    ConnectionFailedError,
+    ServerError,
+    TransportError,
+)
 from clova_ocr_async.slots import LocalSlots, SharedSlots
 from clova_ocr_async.slots.sharing.sqlite_store import default_path
 
@@ -191,13 +197,12 @@ def test_only_what_the_caller_can_mend_is_to_be_checked(monkeypatch: pytest.Monk
 
 
 def test_each_error_leads_to_its_section() -> None:
-    """The address that is printed with an error is a heading of the page; an error of a command alone has none."""
+    """The address that is printed with an error is a heading of the page; a wrong option or setting has none."""
     page = (ROOT / ERRORS_PAGE).read_text(encoding="utf-8")
     anchors = {f" ({ERRORS_PAGE}#{section.anchor})" for section in sections_of(page)}
-    bases = {ClovaOCRError, TransportError, APIError}  # never raised by themselves
-    raised = [kind for kind in error_classes() if kind not in bases]
-    assert {address_of(ClovaOCRError.__new__(kind)) for kind in (*raised, SealError)} <= anchors
-    assert address_of(OutputError("the output", OSError(28, "full"))) == ""
+    others = {ClovaOCRError, TransportError, APIError, ConfigurationError}  # the first three are never raised
+    assert {address_of(ClovaOCRError.__new__(kind)) for kind in error_classes() if kind not in others} <= anchors
+    assert address_of(OutputError("the output", OSError(28, "full"))) == address_of(ConfigurationError("x")) == ""
 
 
 def test_a_run_shows_itself_what_to_retry(clova: Emulator, tmp_path: Path) -> None:
