@@ -75,6 +75,12 @@ class Billing(enum.IntEnum):
 class ClovaOCRError(Exception):
     """The base of every error of this package.
 
+    Examples:
+        >>> try:
+        ...     recognition = await client.recognize("receipt.jpg", Receipt)
+        ... except ClovaOCRError as error:
+        ...     print(error.billing.name, error.retryable)
+
     Attributes:
         retryable: Whether the same request may succeed later.
         billing: Whether the call may have been billed; the worst of all its attempts.

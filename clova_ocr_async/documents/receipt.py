@@ -158,7 +158,12 @@ class ReceiptResult(VendorObject, frozen=True, kw_only=True):
 
 
 class Receipt(Document, frozen=True, kw_only=True):
-    """A receipt."""
+    """A receipt.
+
+    Examples:
+        >>> recognition = await client.recognize("receipt.jpg", Receipt)
+        >>> total = recognition.document.result.total_price.price.decimal
+    """
 
     path_word: ClassVar[str] = "receipt"
     answer_key: ClassVar[str] = "receipt"

@@ -79,6 +79,9 @@ _LATE_PDF = re.compile(rb"%PDF-\d\.\d")  # readers accept the header anywhere in
 class Image:
     """One picture to recognize. Images with equal data, name and format are equal; ``repr`` never shows the data.
 
+    Examples:
+        >>> image = Image(Path("receipt.jpg").read_bytes(), name="march-7.jpg")
+
     Args:
         data: Any bytes-like object. A ``bytes`` is kept as it is; an object that may still change is copied at once, so
             that the same bytes are hashed and sent.
@@ -118,6 +121,9 @@ class Image:
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class ImageLimits:
     """The limits beyond which an image is refused, or sent with a warning. None means no limit.
+
+    Examples:
+        >>> client = ClovaOCRClient(domain, limits=ImageLimits(max_bytes=10 * 2**20, formats={"jpg", "png"}))
 
     Args:
         max_bytes: Size of the file in bytes. Assumed: 50 MiB, the General API's limit; the Document API documents none.

@@ -25,6 +25,9 @@ logger = logging.getLogger("clova_ocr_async")
 class LocalSlots:
     """Slots for the calls of one process, as many as the service turns out to allow.
 
+    Examples:
+        >>> client = ClovaOCRClient(domain, slots=LocalSlots(concurrency=5))
+
     Args:
         concurrency: Calls at once per domain, if you know the limit; more are never tried. Where a domain has its own
             ``max_concurrency``, the lower one counts.

@@ -73,6 +73,9 @@ class SqliteLedger:
 
     Several processes may have one open. The work of a dead one is taken over.
 
+    Examples:
+        >>> dispatcher = BatchDispatcher(client, ledger=SqliteLedger("run/", max_calls=1000))
+
     Args:
         folder: The run directory; made if it is not there, readable by its owner only.
         seal: Seals answers and errors on the disk; must be the one the run was begun with. The environment is not
