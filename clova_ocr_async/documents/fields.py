@@ -62,45 +62,62 @@ def objects_of(value: VendorObject, path: str = "") -> list[tuple[str, Leaf]]:
     return found
 
 
-def _collect(value: VendorObject, path: str, found: list[tuple[str, Leaf]]) -> None:
-    """Collect the objects of one value below an object."""
-    for attribute, wire, nothing in _branches(type(value)):
-        child = getattr(value, attribute)
+def _add(value: VendorObject, path: str, found: list[tuple[str, Leaf]]) -> None:
+    """Add an object, if it is of one value, and those below it."""
+    if isinstance(value, Leaf):
+        found.append((path, value))
+    for attribute, here, nothing, is_end in _places_below(type(value), path):
+        child: VendorObject | tuple[Any, ...] = getattr(value, attribute)
         # The default object of an absent key: the answer does not have it.
         if child is nothing:
             continue
-        here = f"{path}.{wire}" if path else wire
+        places: list[tuple[str, Any]] = [(here, child)]
         if isinstance(child, tuple):
-            for index, element in enumerate(cast("tuple[VendorObject, ...]", child)):
-                _add(element, f"{here}[{index}]", found)
+            places = [(f"{here}[{index}]", element) for index, element in enumerate(child)]
+        if is_end:
+            found += places
         else:
-            _add(child, here, found)
+            for place, element in places:
+                _add(element, place, found)
 
 
-def _add(value: VendorObject, path: str, found: list[tuple[str, Leaf]]) -> None:
-    if isinstance(value, Leaf):
-        found.append((path, value))
-    if _branches(type(value)):
-        _collect(value, path, found)
+_Branch = tuple[str, str, object, bool]
+
+
+@functools.lru_cache(1024)  # those of most answers; only long arrays have more
+def _places_below(cls: type[VendorObject], path: str) -> tuple[_Branch, ...]:
+    """Return the branches of a class with their places in the document."""
+    return tuple(
+        (attribute, f"{path}.{wire}" if path else wire, nothing, is_end)
+        for attribute, wire, nothing, is_end in _branches(cls)
+    )
 
 
 @functools.cache
-def _branches(cls: type[VendorObject]) -> tuple[tuple[str, str, object], ...]:
-    """Return the fields of a class that lead to values: attribute, name on the wire, and what it is where absent.
+def _branches(cls: type[VendorObject]) -> tuple[_Branch, ...]:
+    """Return the fields of a class that lead to values.
 
     Most objects of an answer are corners of polygons, and a walk that looks at them takes ten times as long.
+
+    Returns:
+        For each field its attribute, its name on the wire, what it is where absent, and whether it ends there: no
+        further values are below it.
     """
+    structs = ((wire, place, place.struct) for wire, place in places_in(cls).items() if place.struct is not None)
     return tuple(
-        (place.attribute, wire.strip(), getattr(absent(cls), place.attribute))
-        for wire, place in places_in(cls).items()
-        if place.struct is not None and (issubclass(place.struct, Leaf) or _branches(place.struct))
+        (place.attribute, wire.strip(), getattr(absent(cls), place.attribute), not _branches(struct))
+        for wire, place, struct in structs
+        if issubclass(struct, Leaf) or _branches(struct)
     )
 
 
 def confidence_of(leaf: Leaf) -> float | None:
     """Return the reliability of a value, 0 to 1; None if nothing was read, or if the answer has none."""
     if isinstance(leaf, BaseObject):
-        return None if leaf.text is None and leaf.value is None else number_or_none(leaf.wire_confidence_score)
+        # Nearly all objects have a text, and to look at its attribute alone is faster.
+        if leaf.wire_text is None and leaf.text is None and leaf.value is None:
+            return None
+        return number_or_none(leaf.wire_confidence_score)
     if isinstance(leaf, Field):
         return None if leaf.text is None else leaf.confidence
     return None
@@ -143,7 +160,7 @@ def with_texts(document: ObjectT, texts: Mapping[str, str]) -> ObjectT:
 
 def _with_texts(value: ObjectT, path: str, texts: Mapping[str, str]) -> ObjectT:
     changed: dict[str, Any] = {}
-    for attribute, wire, nothing in _branches(type(value)):
+    for attribute, wire, nothing, _ in _branches(type(value)):
         here = f"{path}.{wire}" if path else wire
         if not any(text.startswith(here) for text in texts):
             continue

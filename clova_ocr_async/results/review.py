@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+import functools
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import msgspec
 
@@ -118,14 +119,14 @@ def _from_checks(recognition: Recognition[Any], checks: tuple[Check, ...]) -> It
 
 def _unreadable(leaf: Leaf) -> str | None:
     """Return the kind of value that a text should be and is not."""
-    read: object
-    match leaf:
-        case FloatObject():
-            read, kind = leaf.decimal, "a number"
-        case DateObject():
-            read, kind = leaf.date, "a date"
-        case TimeObject():
-            read, kind = leaf.time, "a time"
-        case _:
-            return None
-    return kind if read is None and leaf.value is not None else None
+    attribute, kind = _typed_reading(type(leaf))
+    if not attribute or getattr(leaf, attribute) is not None:
+        return None
+    return None if cast("Any", leaf).value is None else kind
+
+
+@functools.cache
+def _typed_reading(cls: type[Leaf]) -> tuple[str, str]:
+    """Return the attribute of a class that is more than a text, and its kind in words; both empty if it has none."""
+    readings = {FloatObject: ("decimal", "a number"), DateObject: ("date", "a date"), TimeObject: ("time", "a time")}
+    return next((reading for base, reading in readings.items() if issubclass(cls, base)), ("", ""))

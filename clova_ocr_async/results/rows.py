@@ -170,9 +170,12 @@ def item_values(receipt: Receipt, key: str) -> list[dict[str, Value]]:
             "item_index": index,
             "name": item.name.value,
             "code": item.code.value,
-            **_number("count", item.count),
-            **_number("unit_price", item.price.unit_price),
-            **_number("price", item.price.price),
+            "count": item.count.decimal,
+            "count_text": item.count.text or None,
+            "unit_price": item.price.unit_price.decimal,
+            "unit_price_text": item.price.unit_price.text or None,
+            "price": item.price.price.decimal,
+            "price_text": item.price.price.text or None,
         }
         for index, item in enumerate(items, 1)
     ]
@@ -196,7 +199,8 @@ def _receipt(receipt: Receipt) -> dict[str, Value]:
         "card_number": payment.card_info.number.value,
         "confirm_num": payment.confirm_num.value,
         # Not the amount paid by card, where no total was read: a part may have been paid in cash.
-        **_number("total_price", result.total_price.price),
+        "total_price": result.total_price.price.decimal,
+        "total_price_text": result.total_price.price.text or None,
         **_sum("tax_price", [price for group in result.sub_total for price in group.tax_price]),
         **_sum("discount_price", [price for group in result.sub_total for price in group.discount_price]),
         "item_count": sum(len(group.items) for group in result.sub_results),
@@ -238,10 +242,6 @@ def _text(value: Any) -> str | None:
     """Return the text as it was read; of a passport's date the refined one, whose century is certain."""
     text: str | None = value.text if isinstance(value, BaseObject) else value.value
     return text or None
-
-
-def _number(name: str, value: FloatObject) -> dict[str, Value]:
-    return {name: value.decimal, f"{name}_text": value.text or None}
 
 
 def _sum(name: str, values: Sequence[FloatObject]) -> dict[str, Value]:
