@@ -1,8 +1,8 @@
 """A search for numbers that identify a person or a card, in any text. Pure.
 
 A resident or alien number is found by its form, since numbers issued since October 2020 have no check digit; barcodes
-are left out. A card number is found by its groups of four, and in a row by its check digit; a line of a machine readable
-zone by its form.
+are left out. A card number is found by its groups of four, and in a row by its check digit. A line of a machine
+readable zone is found by its form.
 """
 
 from __future__ import annotations

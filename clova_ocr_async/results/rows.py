@@ -6,7 +6,7 @@ import datetime as dt
 import hashlib
 import os
 import unicodedata
-from decimal import Decimal, localcontext
+from decimal import Context, Decimal, localcontext
 from typing import TYPE_CHECKING, Any, cast
 
 from clova_ocr_async.documents import (
@@ -46,7 +46,7 @@ __all__ = [
 JOINED = " | "
 """The text between the values of a cell that holds several."""
 
-_EXACT = 100  # digits of a sum; a number that was read has 40 at the most
+_EXACT = Context(prec=100)  # of a sum; a number that was read has 40 digits at the most
 
 Value = Any
 """str, int, float, Decimal, bool, date, time or None."""
@@ -250,7 +250,7 @@ def _sum(name: str, values: Sequence[FloatObject]) -> dict[str, Value]:
     numbers = [value.decimal for value in values]
     if numbers and None not in numbers:
         # The default precision of 28 digits would round a sum of long numbers without a word.
-        with localcontext(prec=_EXACT):
+        with localcontext(_EXACT):
             total = sum((number for number in numbers if number is not None), Decimal(0))
     return {name: total, f"{name}_text": JOINED.join(value.text for value in values if value.text) or None}
 

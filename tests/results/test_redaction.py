@@ -167,7 +167,7 @@ def test_a_resident_number_in_a_field_of_its_own_kind() -> None:
     ids=["Korea", "a resident number's digit", "hyphen", "Japan", "no barcode's digit", "born since 2020"],
 )
 def test_barcodes_of_a_receipt_stay(code: str, expected: str) -> None:
-    """Thirteen digits in a row on a receipt that are a barcode stay; others may be a resident number, and are masked."""
+    """Thirteen digits in a row on a receipt that are a barcode stay; others may be a resident number, and go."""
     found = masked(Receipt, {"subResults": [{"items": [{"code": read(code)}]}]})
     assert found["subResults"][0]["items"][0]["code"]["text"] == expected
 

@@ -73,7 +73,9 @@ class CsvFile:
         if excel and encoding == "utf-8":
             write(b"\xef\xbb\xbf")
         heads = self._names if headings is None else headings
-        self._write_cells([guarded(head) for head in heads] if guard else heads, None)
+        cells = [guarded(head) for head in heads] if guard else heads
+        self._check(cells, None)
+        self._csv.writerow(cells)
 
     def write_row(self, row: Mapping[str, Any]) -> None:
         """Write a row.
@@ -89,14 +91,8 @@ class CsvFile:
         for place, form in self._forms:
             if (value := cells[place]) is not None:
                 cells[place] = form(value)
-        self._write_cells(cells, row)  # the csv module writes None as an empty cell, and dates as ISO 8601
-
-    def _write_cells(self, cells: Sequence[object], row: Mapping[str, Any] | None) -> None:
-        if self._encoding != "utf-8":
-            self._check(cells, row)
-        self._csv.writerow(cells)
-        if self._length >= _FLUSH:
-            self._flush()
+        self._check(cells, row)
+        self._csv.writerow(cells)  # it writes None as an empty cell, and dates as ISO 8601
 
     def close(self) -> None:
         """Write the rest."""
@@ -106,8 +102,12 @@ class CsvFile:
         """Take a line of the csv module's writer."""
         self._lines.append(line if self._excel else f"{line[:-2]}\n")
         self._length += len(line)
+        if self._length >= _FLUSH:
+            self._flush()
 
     def _check(self, cells: Sequence[object], row: Mapping[str, Any] | None) -> None:
+        if self._encoding == "utf-8":
+            return
         for column, cell in zip(self._columns, cells, strict=True):
             try:
                 str(cell).encode(self._encoding)
