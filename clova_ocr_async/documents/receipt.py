@@ -40,9 +40,11 @@ OneT = TypeVar("OneT", bound=VendorObject)
 
 def _several(*spellings: tuple[OneT, ...] | OneT) -> tuple[OneT, ...]:
     """Join the objects and arrays of all spellings of a field."""
-    # An absent spelling is an empty tuple, so in practice the one spelling of the answer remains.
+    given = [value for value in spellings if value is not ABSENT]
+    if len(given) == 1 and isinstance(given[0], tuple):  # as in nearly all answers
+        return given[0]
     joined: list[OneT] = []
-    for value in spellings:
+    for value in given:
         if isinstance(value, tuple):
             joined.extend(value)
         else:
