@@ -121,6 +121,11 @@ class WatchedFolder:
             files.pop(self._forgotten.popleft(), None)
         return files
 
+    @property
+    def misses_files(self) -> bool:
+        """Whether a file was forgotten since the last scan."""
+        return bool(self._forgotten)
+
     def forget(self, path: str) -> None:
         """Leave a file out of the next scan, so that it is a new one if a later scan finds it; called in any thread."""
         self._forgotten.append(path)

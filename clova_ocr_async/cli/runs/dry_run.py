@@ -59,7 +59,7 @@ _HINTS = {
 _OPTIONS = {
     "--allow-truncated": "--allow-truncated sends it as it is",
     "--pages": "--pages all reads each page",
-    "--prepare": "--prepare converts it",
+    "give --prepare": "--prepare converts it",
 }
 
 
@@ -261,7 +261,8 @@ class DryRun:
     def _skip(self, image: ListedImage, reason: str) -> None:
         # Messages begin with the image; without it, files with the same fault have the same message and one line.
         path, name = image.path, Path(image.path).name
-        for subject in (f"image {quoted(name)} ", f"image {quoted(name)}: ", f"{shown_path(path)}: "):
+        page = "" if image.page is None else f"page {image.page:,} of {shown_path(path)} "
+        for subject in (f"image {quoted(name)} ", f"image {quoted(name)}: ", f"{shown_path(path)}: ", page):
             reason = reason.removeprefix(subject)
         reason, _, way_out = for_shell(reason).partition(";")
         # The other ways out are about one file, and this line is about many.
