@@ -155,9 +155,7 @@ class _Uploads:
         now = asyncio.get_running_loop().time()
         with shedder.upload(client.backlog(document), now, _caller(request, headers)):
             # In no variable, which a crash reporter would print.
-            call = self._calls.join(
-                client, await read_file(headers, request.receive, self._max_bytes), document, shedder
-            )
+            call = self._calls.join(client, await read_file(headers, request, self._max_bytes), document, shedder)
         outcome, billing = await self._calls.outcome(call, request.receive)
         if isinstance(outcome, ClovaOCRError):
             return error_response(outcome, billing)
