@@ -109,7 +109,7 @@ async def _read_body(chunks: AsyncGenerator[bytes], max_bytes: int, stalled: asy
         if now - watched > _WATCHED_EVERY:
             stalled.reschedule(min(now + _STALLED_AFTER, began + _LONGEST))
             watched = now
-    return b"".join(kept)
+    return b"".join(filter(None, kept))  # the last one is empty: one chunk alone is not copied
 
 
 def _too_large(max_bytes: int) -> UploadError:

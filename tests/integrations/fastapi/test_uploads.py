@@ -94,6 +94,12 @@ async def test_an_endless_upload_is_refused_at_the_limit() -> None:
     assert answered.chunks_read * 10_000 < 2 * LIMIT
 
 
+async def test_a_chunked_upload_that_is_read_keeps_the_connection() -> None:
+    """The connection ends only with a refusal before the end of a body."""
+    answered = await Upload(app_of(client_of(FakeTransport())), [form(JPEG)[:100], form(JPEG)[100:]]).answer()
+    assert (answered.status, "connection" in answered.headers) == (200, False)
+
+
 async def test_an_upload_that_names_its_length_is_refused_unread() -> None:
     """A declared length beyond the limit is refused before anything is read."""
     headers = {"content-type": "multipart/form-data; boundary=b", "content-length": str(2 * 2**30)}
