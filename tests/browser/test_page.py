@@ -38,6 +38,7 @@ def planted() -> list[dict[str, Any]]:
         row |= {"file": text, "source": f"scans/{text}", "request_id": text, "copy_of": text}
         for field in row["fields"]:
             field |= {"t": text, "why": [text]}
+        row["columns"] = {text: text}
         row["error"] = {"type": text, "code": text, "message": text}
     return rows
 
@@ -56,6 +57,7 @@ async def test_hostile_values_are_text(page: Page, tmp_path: Path) -> None:
         await page.goto(f"{address}#open={number}&field=0")
         shown = await page.locator("#document-title").text_content()
         assert shown == text
+        assert await page.locator("#document-notes .own").text_content() == text + text
         if rows[number]["fields"]:
             assert text in (await page.locator("#fields .value").first.text_content() or "")
     assert await page.evaluate("document.querySelectorAll('img, script:not([type]), iframe').length") == 1  # our script

@@ -99,7 +99,12 @@ function go(changes, { push = false } = {}) {
   if (fragment !== (location.hash || "#")) {
     // An empty fragment is written as the bare path: "#" alone would scroll to the top.
     const address = fragment === "#" ? location.pathname + location.search : fragment;
-    history[push ? "pushState" : "replaceState"](null, "", address);
+    try {
+      history[push ? "pushState" : "replaceState"](null, "", address);
+    } catch {
+      // Safari refuses more than a hundred changes in half a minute, as a key that is held down makes them. The page
+      // goes on, and the next change writes the address.
+    }
   }
   render();
 }

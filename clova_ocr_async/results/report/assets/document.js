@@ -10,6 +10,11 @@ function openDocument(n, field = null) {
 function closeDocument() {
   const n = state.open;
   go({ open: null, field: null }, { push: true });
+  focusRowOf(n);
+}
+
+/** Put the focus on the row of a document; on the first one where the filters hide it. */
+function focusRowOf(n) {
   focusRow(
     Math.max(
       0,
@@ -61,6 +66,9 @@ function renderTitle(row) {
 function notesOf(row) {
   const notes = [];
   const note = (kind, ...content) => notes.push(el("p", { class: `note ${kind}` }, ...content));
+  const given = Object.entries(row.columns || {});
+  if (given.length)
+    notes.push(el("dl", { class: "own" }, ...given.flatMap(([name, text]) => [el("dt", {}, name), el("dd", {}, text)])));
   const cause = (run.causes || []).find((one) => one.id === row.cause);
   if (cause) note("bad", el("b", {}, own(cause.title)), own(cause.hint) ? ` ${own(cause.hint)}` : "");
   if (row.error) note("bad", `${row.error.type}${row.error.code ? ` ${row.error.code}` : ""}: ${row.error.message}`);

@@ -124,7 +124,7 @@ function compared(one, other) {
   return COLLATOR.compare(String(one), String(other));
 }
 
-const grid = { body: null, space: null, made: new Map(), height: 36, focus: 0, shown: null };
+const grid = { body: null, space: null, made: new Map(), height: 36, focus: 0, shown: null, printing: false };
 
 function startList() {
   grid.body = byId("grid");
@@ -239,7 +239,7 @@ function renderFilters() {
 /** Put the visible rows into the document, and a few beyond, and take out the others but for the focused one. */
 function drawRows() {
   const found = grid.shown;
-  if (!found || !grid.body.clientHeight) return;
+  if (!found || !grid.body.clientHeight || grid.printing) return;
   grid.height = parseFloat(getComputedStyle(grid.space).getPropertyValue("--row")) || 36;
   grid.space.style.height = `${found.length * grid.height}px`;
   const first = Math.max(0, Math.floor(grid.body.scrollTop / grid.height) - 4);
@@ -257,6 +257,27 @@ function drawRows() {
   }
   // Tab must find a row although the one that would have it has scrolled away.
   if (found.length && !grid.made.has(grid.focus)) grid.made.get(Math.min(last, first + 4)).tabIndex = 0;
+}
+
+const MOST_PRINTED = 5000; // rows; a browser lays out more only in minutes
+
+/** Draw all rows one below the other, since paper does not scroll. */
+function drawRowsToPrint() {
+  if (state.view !== "list" || state.open !== null) return;
+  grid.printing = true;
+  grid.made.clear();
+  grid.space.replaceChildren();
+  grid.shown.slice(0, MOST_PRINTED).forEach(makeRow);
+  if (grid.shown.length <= MOST_PRINTED) return;
+  byId("empty").hidden = false;
+  byId("empty").textContent = say("list.printed", { n: MOST_PRINTED, all: grid.shown.length });
+}
+
+function drawRowsToScreen() {
+  if (!grid.printing) return;
+  grid.printing = false;
+  redrawRows();
+  renderList();
 }
 
 /** The height that the rows have to themselves: the line of headers stays above them. */

@@ -15,8 +15,21 @@ function render() {
 }
 
 function onAddress() {
+  if (run.review && takeToken()) {
+    comeBack().catch(sayBroken);
+    return;
+  }
+  const before = state.open;
   state = stateOf(location.hash);
   render();
+  // The link or the row that had the focus may be hidden now.
+  if (state.open !== before) focusPlace(before);
+}
+
+/** Put the focus where a step of the address leads: into the open document, or back to the row of the one before. */
+function focusPlace(before) {
+  if (state.open !== null) focusField();
+  else if (state.view === "list") focusRowOf(before);
 }
 
 function renderHeading() {
@@ -28,7 +41,10 @@ async function start() {
   loadSettings(run.language || "en");
   document.documentElement.dataset.theme = settings.theme;
   translatePage();
-  if (run.review) await loadRows();
+  if (run.review) {
+    takeToken();
+    await loadRows();
+  }
   readRun();
   state = stateOf(location.hash);
   byId("app").hidden = false;
@@ -53,13 +69,23 @@ function bind() {
   }
   byId("clear").addEventListener("click", () => go({ q: "", status: [], type: [], flag: [], cause: [] }));
   addEventListener("popstate", onAddress);
+  addEventListener("beforeprint", () => {
+    drawRowsToPrint();
+    holdStage();
+  });
+  addEventListener("afterprint", () => {
+    releaseStage();
+    drawRowsToScreen();
+  });
   // What was typed and not saved would be lost.
   addEventListener("beforeunload", (event) => review.drafts.size && event.preventDefault());
 }
 
 /** Say why there is nothing: a half of a file that was copied may still open, and a server may refuse the page. */
-start().catch((error) => {
+function sayBroken(error) {
   byId("broken").hidden = false;
   if (run?.review) byId("broken").textContent = error.message;
   throw error;
-});
+}
+
+start().catch(sayBroken);
