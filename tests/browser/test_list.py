@@ -131,6 +131,17 @@ async def test_a_lower_threshold_leaves_fewer_doubts(page: Page, address: str, r
     await expect(page.locator("#queue-count")).to_have_text(f"{len(failed | low)} doubtful fields")
 
 
+async def test_the_list_follows_the_open_document(page: Page, address: str) -> None:
+    """Beside a document the list shows its row, after a deep link and after keys that lead far away."""
+    await page.goto(f"{address}#open=300")
+    row = page.locator("#grid-space .row[aria-selected='true']")
+    await expect(row).to_be_in_viewport()
+    await expect(row).to_have_attribute("data-n", "300")
+    await page.keyboard.press("n")
+    await expect(row).to_have_attribute("data-n", str(await page.evaluate("state.open")))
+    await expect(row).to_be_in_viewport()
+
+
 async def test_the_keyboard_sorts_too(page: Page, address: str) -> None:
     """Enter on a header sorts by its column, and opens no document."""
     await page.goto(f"{address}#view=list")

@@ -9,18 +9,24 @@ let run = null;
 
 /** Read the data blocks and take them out of the document, where they would weigh on every layout. */
 function readBlocks() {
-  for (const block of document.querySelectorAll("script.rows")) addRows(JSON.parse(block.textContent));
+  for (const block of document.querySelectorAll("script.rows")) addRows(JSON.parse(taken(block)));
   for (const block of document.querySelectorAll("script.picture")) {
-    pictures.set(Number(block.dataset.row), block.textContent);
+    pictures.set(Number(block.dataset.row), taken(block));
   }
   for (const block of document.querySelectorAll("script.thumbs")) {
-    for (const line of block.textContent.trim().split("\n")) {
+    for (const line of taken(block).trim().split("\n")) {
       const [row, text] = line.split(" ");
       thumbs.set(Number(row), text);
     }
   }
   run = JSON.parse(byId("run").textContent);
   for (const read of [byId("data"), byId("run")]) read.remove();
+}
+
+/** Take a block out of the document and return its text: of those that are read already nothing is held. */
+function taken(block) {
+  block.remove();
+  return block.textContent;
 }
 
 const paths = new Map();

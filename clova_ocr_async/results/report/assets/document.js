@@ -40,6 +40,7 @@ function renderDocument() {
     renderTitle(row);
     renderFields(row);
     if (focused && !another) focusField();
+    if (another) followDocument(row.n);
     if (another) drawPicture(row);
     else redrawBoxes(row);
   }
@@ -48,7 +49,7 @@ function renderDocument() {
 }
 
 function renderTitle(row) {
-  byId("document-title").replaceChildren(row.file || row.source, row.page ? ` #${row.page}` : "");
+  byId("document-title").replaceChildren(spelled(row.file || row.source), row.page ? ` #${row.page}` : "");
   byId("document-title").title = row.source;
   const facts = [
     el("span", { class: `mark ${row.status}`, "aria-hidden": "true" }, MARKS[row.status]),

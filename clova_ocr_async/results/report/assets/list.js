@@ -338,13 +338,24 @@ function meter(confidence) {
 
 function focusRow(index) {
   if (!grid.shown.length) return;
-  grid.focus = Math.min(grid.shown.length - 1, Math.max(0, index));
-  const top = grid.focus * grid.height;
+  scrollToRow(Math.min(grid.shown.length - 1, Math.max(0, index)));
+  grid.made.get(grid.focus)?.focus({ preventScroll: true });
+}
+
+/** Scroll no further than until a row is visible; the Tab key leads to it. */
+function scrollToRow(index) {
+  grid.focus = index;
+  const top = index * grid.height;
   if (top < grid.body.scrollTop) grid.body.scrollTop = top;
   const end = top + grid.height - roomForRows();
   if (end > grid.body.scrollTop) grid.body.scrollTop = end;
   drawRows();
-  grid.made.get(grid.focus)?.focus({ preventScroll: true });
+}
+
+/** Have the list follow the open document, where it stands beside it. */
+function followDocument(n) {
+  const index = visibleRows().findIndex((row) => row.n === n);
+  if (index >= 0 && grid.body.clientHeight) scrollToRow(index);
 }
 
 function onGridKey(event) {

@@ -51,7 +51,8 @@ async function drawPicture(row) {
     (field.b || []).map((corners) => boxOf(row, field, index, corners)),
   );
   const sheet = el("rect", { class: "sheet", width, height });
-  stage.scene.replaceChildren(sheet, ...boxes);
+  // Where there is nothing at all, a white sheet would look like a picture of one.
+  stage.scene.replaceChildren(...(boxes.length || hasPicture(row) ? [sheet] : []), ...boxes);
   sayPicture(row, "");
   fit();
   const address = row.picture === "served" ? await servedPicture(row) : pictureOf(row);

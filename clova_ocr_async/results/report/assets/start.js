@@ -48,7 +48,7 @@ async function start() {
   readRun();
   state = stateOf(location.hash);
   byId("app").hidden = false;
-  byId("tools").hidden = false;
+  for (const part of [byId("tools"), document.querySelector("nav")]) part.hidden = false;
   bind();
   renderHeading();
   renderKeys();
