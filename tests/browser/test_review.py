@@ -230,12 +230,58 @@ async def test_the_tab_goes_on_with_a_server_that_was_started_again(review: Revi
     try:
         await tab.evaluate("address => { location.href = address; }", address)
         await expect(line.get_by_role("textbox")).to_have_value("typed before")
-        await tab.wait_for_function("() => !location.hash.includes('token')")
+        await tab.wait_for_function(
+            "token => review.token === token && !review.returning", arg=address.partition("=")[2]
+        )
+        assert "token" not in tab.url
         await line.get_by_role("textbox").press("Enter")
         await expect(line.locator(".judged")).to_contain_text("corrected by Minji")
         assert await tab.evaluate("review.drafts.size") == 0
     finally:
         await ended(server)
+
+
+async def test_the_list_of_a_large_run_is_there_while_the_rest_is_read(review: Review) -> None:
+    """Rows are shown, searched and opened while the server reads the others; nothing can be changed until then."""
+    tab = review.tab
+    rest = asyncio.Event()
+
+    async def slowly(route: Route) -> None:
+        answer = await (await route.fetch()).json()
+        if route.request.url.endswith("from=0"):
+            await route.fulfill(json={"rows": answer["rows"][:3], "next": 3, "of": 1000})
+        else:
+            await rest.wait()
+            await route.fulfill(json=answer)
+
+    await tab.route("**/api/rows?*", slowly)
+    await tab.reload()
+    await expect(tab.locator("#loading")).to_have_text("Reading the run: 3 of 1,000 documents …")
+    rows = tab.locator("#grid-space .row")
+    await expect(rows).to_have_count(3)
+    await rows.nth(1).focus()
+    rest.set()
+    await expect(rows).to_have_count(5)
+    await expect(rows.nth(1)).to_be_focused()
+    await expect(tab.locator("#loading")).to_be_hidden()
+    await tab.keyboard.press("s")
+    await expect(tab.locator("#summary .tile").first).to_contain_text("5")
+
+
+async def test_a_change_before_all_rows_are_there_keeps_the_text(review: Review) -> None:
+    """The server refuses changes while it reads the run; the page says so, and the text stays."""
+    tab = review.tab
+
+    async def refused(route: Route) -> None:
+        await route.fulfill(status=503, json={"error": "the run is still being read; try again"})
+
+    await tab.route("**/api/correct", refused)
+    line = await opened(tab, NAME)
+    await line.get_by_role("textbox").fill("early")
+    await line.get_by_role("textbox").press("Enter")
+    await expect(line.locator(".problem")).to_contain_text("the run is still being read")
+    await tab.evaluate("() => { forgetRows(); opened.signature = null; render(); }")
+    await expect(line.get_by_role("textbox")).to_have_value("early")
 
 
 async def test_a_picture_that_comes_after_a_correction_is_shown(review: Review) -> None:

@@ -32,14 +32,14 @@ function taken(block) {
 const paths = new Map();
 
 /** Add rows. Ten thousand rows have the same few paths, of which one copy is kept. */
-function addRows(read) {
+function addRows(read, found = rows) {
   for (const row of read) {
     for (const field of row.fields || []) {
       const path = field.p.length < 200 ? paths.get(field.p) : field.p;
       if (path === undefined) paths.set(field.p, field.p);
       else field.p = path;
     }
-    rows.push(row);
+    found.push(row);
   }
 }
 

@@ -33,7 +33,8 @@ function renderDocument() {
     return;
   }
   const another = opened.row?.n !== row.n;
-  const signature = JSON.stringify([row.n, settings.language, state.t]);
+  // The labels of a review come with its last row.
+  const signature = JSON.stringify([row.n, settings.language, state.t, Boolean(run.documents)]);
   if (another || opened.row !== row || opened.signature !== signature) {
     const focused = byId("fields").contains(document.activeElement);
     Object.assign(opened, { row, signature });

@@ -173,13 +173,14 @@ function renderList() {
 
 /** Draw all rows anew, after the rows themselves or their texts have changed. */
 function redrawRows(found = visibleRows()) {
-  const focused = grid.space.contains(document.activeElement);
+  const focused = document.activeElement.closest("#grid-space .row");
+  const n = focused ? Number(focused.dataset.n) : state.open;
   grid.shown = found;
   grid.made.clear();
   grid.space.replaceChildren();
   grid.focus = Math.max(
     0,
-    found.findIndex((row) => row.n === state.open),
+    found.findIndex((row) => row.n === n),
   );
   drawRows();
   if (focused) focusRow(grid.focus);
@@ -202,12 +203,6 @@ function renderFilters() {
     const count = visible.counts[`${group} ${value}`] || 0;
     const on = state[group].includes(value);
     if (!count && !on) return;
-    const flip = () => {
-      toggleFilter(group, value);
-      byId("filters")
-        .querySelector(`[data-filter="${group} ${CSS.escape(value)}"]`)
-        ?.focus();
-    };
     chips.push(
       el(
         "button",
@@ -216,7 +211,7 @@ function renderFilters() {
           class: `chip ${group}`,
           "aria-pressed": String(on),
           "data-filter": `${group} ${value}`,
-          onclick: flip,
+          onclick: () => toggleFilter(group, value),
         },
         group === "status" ? el("span", { class: `mark ${value}`, "aria-hidden": "true" }, MARKS[value]) : null,
         label,
@@ -233,7 +228,9 @@ function renderFilters() {
     chip("flag", flag, say(`flag.${flag}`));
   }
   for (const cause of run.causes || []) if (state.cause.includes(cause.id)) chip("cause", cause.id, own(cause.title));
+  const focused = document.activeElement.dataset.filter;
   byId("filters").replaceChildren(...chips);
+  if (focused) chips.find((one) => one.dataset.filter === focused)?.focus();
 }
 
 /** Put the visible rows into the document, and a few beyond, and take out the others but for the focused one. */

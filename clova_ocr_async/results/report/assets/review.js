@@ -3,7 +3,9 @@
    Nothing that was typed is lost: while the server refuses or is away, the text stays in its input box. */
 
 const KEPT_PICTURES = 8; // each may be some megabytes
-const review = { token: null, mine: [], drafts: new Map() };
+const AT_ONCE = 200; // rows that are there before a person sees that they are not
+const SHOWN_EVERY = 500; // milliseconds
+const review = { token: null, mine: [], drafts: new Map(), returning: false };
 
 /** Take the token from the address, so that it is neither seen nor bookmarked; a reload finds it in this tab.
     Returns whether there was one. */
@@ -25,14 +27,18 @@ function takeToken() {
 /** Go on with a server that was started again, whose address was opened in this tab. Its rows may have other numbers,
     as a batch may have been at work; what was typed stays, and so does the open document. */
 async function comeBack() {
-  const open = rows[state.open]?.request_id;
   byId("broken").hidden = true;
-  for (const found of [rows, haystacks]) found.length = 0;
-  for (const found of [disagreements, twins]) found.clear();
+  review.returning = true; // a change would name a row by the number that it had
+  const found = [];
+  await loadRows(null, found);
+  const open = rows[state.open]?.request_id;
+  for (const old of [rows, haystacks]) old.length = 0;
+  for (const row of found) rows.push(row);
+  for (const old of [disagreements, twins]) old.clear();
   for (const address of served.values()) URL.revokeObjectURL(address);
   served.clear();
-  await loadRows();
   readRun();
+  review.returning = false;
   forgetRows();
   opened.row = null;
   const n = open ? rows.findIndex((row) => row.request_id === open) : -1;
@@ -43,6 +49,7 @@ async function comeBack() {
 
 /** Ask the server. Returns the status with what it answered, and status 0 where it cannot be reached. */
 async function ask(path, body) {
+  if (body && review.returning) return { status: 0, text: "", data: null };
   const headers = { "X-Review-Token": review.token || "" };
   if (body) headers["Content-Type"] = "application/json";
   try {
@@ -54,23 +61,31 @@ async function ask(path, body) {
   }
 }
 
-/** Fetch the rows, which the page of a review comes without: its address alone shows nothing. */
-async function loadRows() {
+/** Fetch the rows, which the page of a review comes without: its address alone shows nothing. Of a large run the rows
+    so far are shown from time to time, as the server takes some seconds for thousands of them. */
+async function loadRows(showSoFar = null, found = rows) {
+  let last = -SHOWN_EVERY;
   for (let from = 0; from !== null;) {
     const answer = await ask(`/api/rows?from=${from}`);
     if (answer.status !== 200) throw new Error(problemText(answer));
-    addRows(answer.data.rows);
+    addRows(answer.data.rows, found);
     from = answer.data.next;
-    if (from === null) run = answer.data.run;
-    else sayLoading(answer.data.of);
+    if (from === null) {
+      run = answer.data.run;
+      break;
+    }
+    sayLoading(found.length, answer.data.of);
+    if (!showSoFar || !found.length || answer.data.of <= AT_ONCE || performance.now() - last < SHOWN_EVERY) continue;
+    showSoFar();
+    last = performance.now();
   }
   byId("loading").hidden = true;
 }
 
 /** Show how far the server has read the run: it answers before it knows all of it. */
-function sayLoading(all) {
+function sayLoading(n, all) {
   byId("loading").hidden = false;
-  byId("loading").textContent = say("review.loading", { n: rows.length, all });
+  byId("loading").textContent = say("review.loading", { n, all });
 }
 
 /** Return the address of a picture that the server has; it asks for the token, which an image cannot send. */

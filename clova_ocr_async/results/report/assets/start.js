@@ -43,18 +43,38 @@ async function start() {
   translatePage();
   if (run.review) {
     takeToken();
-    await loadRows();
+    // A link to a document waits for it.
+    await loadRows(/[#&]open=/.test(location.hash) ? null : showSoFar);
   }
   readRun();
+  if (partly) forgetRows();
+  else show();
+  renderHeading();
+  render();
+  if (state.open !== null && !partly) focusField();
+  setTimeout(prepareSearch, 50);
+}
+
+let partly = false; // shown before all rows were there
+
+/** Show the page for the first time. */
+function show() {
   state = stateOf(location.hash);
   byId("app").hidden = false;
   for (const part of [byId("tools"), document.querySelector("nav")]) part.hidden = false;
   bind();
-  renderHeading();
   renderKeys();
+}
+
+/** Show the rows of a review that are there already: the list, as the summary needs all of them. */
+function showSoFar() {
+  if (!partly) {
+    show();
+    partly = true;
+    state.view = "list";
+  }
+  forgetRows();
   render();
-  if (state.open !== null) focusField();
-  setTimeout(prepareSearch, 50);
 }
 
 function bind() {
