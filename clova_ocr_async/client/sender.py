@@ -8,7 +8,6 @@ in flight is a task of its own (``in_flight``), and may outlive its call (``late
 from __future__ import annotations
 
 import logging
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from clova_ocr_async.client.admission import Admission, Backlog
@@ -28,7 +27,7 @@ from clova_ocr_async.errors import (
     ConnectionFailedError,
     DomainError,
 )
-from clova_ocr_async.host.tasks import call_unblocking, run_to_completion
+from clova_ocr_async.host.tasks import run_to_completion
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -142,7 +141,7 @@ class Sender:
         answer = None if call.request.detached else call.request.received()
         if call.request.error is None and answer is not None:
             # The answer came in time; only the journal, the decoding or a middleware did not finish.
-            return await call_unblocking(len(answer.body), partial(call.decode, answer))
+            return await call.decode_unblocking(answer)
         raise self._too_late(call)
 
     def release(self, call: Call[Any], error: BaseException | None) -> None:
@@ -231,7 +230,7 @@ class Sender:
             notify(self._hooks, AttemptStarted(attempt, waited, context=call.context))
         try:
             response = await self._exchange(call, request, attempt)
-            recognition = await call_unblocking(len(response.body), partial(call.decode, response))
+            recognition = await call.decode_unblocking(response)
         except BaseException as error:
             self._on_error(call, lease, attempt, error)
             raise
@@ -266,10 +265,9 @@ class Sender:
         # An error is the end of the request; a cancellation may be the end of its caller only.
         detached = not isinstance(error, Exception) and self._late_answers.adopt(call, lease)
         waited = call.request.waited
-        notify(
-            self._hooks,
-            AttemptFinished(attempt, elapsed, error, billing, waited, detached=detached, context=call.context),
-        )
+        if self._hooks:
+            event = AttemptFinished(attempt, elapsed, error, billing, waited, detached=detached, context=call.context)
+            notify(self._hooks, event)
         if not detached:
             # An answer that was billed took the usual time, even if it holds no recognition.
             if isinstance(error, ClovaOCRError) and error.billing is Billing.BILLED:
@@ -299,10 +297,13 @@ class Sender:
             call.request.answer = answer = await self._in_flight.send(call, request)
         except BaseException as error:
             if (answered := call.request.received()) is not None:  # just as the call was cancelled, and it is billed
-                await run_to_completion(call.journal.answered(attempt, answered))
+                writing = call.journal.answered(attempt, answered)
             else:
                 began = call.request.progress.body_began
-                await run_to_completion(call.journal.unanswered(attempt, error, body_began=began))
+                writing = call.journal.unanswered(attempt, error, body_began=began)
+            if writing is not None:
+                await run_to_completion(writing)
             raise
-        await run_to_completion(call.journal.answered(attempt, answer))
+        if (writing := call.journal.answered(attempt, answer)) is not None:
+            await run_to_completion(writing)
         return answer
