@@ -51,8 +51,6 @@ from clova_ocr_async.errors import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from clova_ocr_async.protocol.response import HTTPResponse
-
 __all__ = [
     "GATEWAY_RULES",
     "SERVICE_RULES",
@@ -180,20 +178,21 @@ def rule_for(status: int, service_code: str | None = None, gateway_code: str | N
     return _STATUS_CLASSES.get(status // 100, _UNKNOWN)
 
 
-def error_of(response: HTTPResponse, answer: Answer | None, redact: Callable[[str], str]) -> APIError:
+def error_of(status: int, headers: Mapping[str, str], answer: Answer | None, redact: Callable[[str], str]) -> APIError:
     """Return the error that an answer is.
 
     Args:
-        response: The answer.
-        answer: Its body, decoded; None if it cannot be decoded.
+        status: The HTTP status.
+        headers: The answer's headers, names in lower case.
+        answer: The body, decoded; None if it cannot be decoded.
         redact: Masks secrets in the texts of the answer.
     """
     answer = absent(Answer) if answer is None else answer
     service_code = normalize_code(answer.code)
     gateway_code = str("" if answer.error.error_code is None else answer.error.error_code).strip() or None
-    rule = rule_for(response.status, service_code, gateway_code)
+    rule = rule_for(status, service_code, gateway_code)
     error = rule.error(
-        response.status,
+        status,
         _sanitized(service_code or gateway_code, redact),
         _sanitized(answer.message or answer.error.message or rule.meaning, redact),
         _sanitized(answer.path, redact),
@@ -204,7 +203,7 @@ def error_of(response: HTTPResponse, answer: Answer | None, redact: Callable[[st
     )
     error.hint = rule.hint
     if isinstance(error, RateLimitError | QuotaExceededError | ServerError):
-        error.retry_after = retry_after(response.headers)
+        error.retry_after = retry_after(headers)
     if rule.kind is not None and isinstance(error, RateLimitError):
         error.kind = rule.kind
         # A number in the gateway's message counts calls a second, not calls at once.

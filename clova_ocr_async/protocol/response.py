@@ -131,7 +131,7 @@ def decode_response(
     read = _read(response.body)
     answer = read[0] if read is not None else None
     if response.status // 100 != _SUCCESS or (answer is not None and _is_error(answer)):
-        raise error_of(response, answer, redact)
+        raise error_of(response.status, response.headers, answer, redact)
     # A refusal is clear even if its body is cut; half of a result is not a result.
     if response.cut is not None:
         raise _malformed(f"the body of the answer is incomplete: {response.cut}", response)
