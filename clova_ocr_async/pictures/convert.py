@@ -16,9 +16,9 @@ from PIL import Image, JpegImagePlugin
 
 from clova_ocr_async.documents.picture import Picture, swapped
 from clova_ocr_async.errors import ClovaOCRError, ConfigurationError, ImageError
+from clova_ocr_async.extras import load_module
 from clova_ocr_async.pictures.colours import to_plain
 from clova_ocr_async.pictures.encoding import encode, rgb_profile
-from clova_ocr_async.pictures.extras import load_module
 from clova_ocr_async.pictures.first_frame import needed_bytes
 from clova_ocr_async.pictures.headers import read_header
 from clova_ocr_async.pictures.plan import LABELS, MAX_PIXELS, Output, Plan, scaled_step, shrunk
