@@ -39,7 +39,6 @@ __all__ = [
     "ImageSource",
     "PreparedImage",
     "is_pil_image",
-    "load_image",
     "open_image",
 ]
 
@@ -171,11 +170,6 @@ class ImageLoader:
             return await self._threads.run(make, opened.memory)
         # Pages of a PDF are slow to count.
         return await anyio.to_thread.run_sync(make) if opened.is_pdf else make()
-
-
-async def load_image(source: ImageSource, limits: ImageLimits, preparation: Preparation | None = None) -> PreparedImage:
-    """Read, prepare and check an image, as the ``ImageLoader`` of a client does."""
-    return await ImageLoader(limits, preparation).load(source)
 
 
 def open_image(
