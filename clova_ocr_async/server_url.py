@@ -188,7 +188,7 @@ def _options(query: str, name: str) -> Iterator[_Option]:
 
 
 def _check_redis(path: str, options: Sequence[_Option], name: str) -> None:
-    # redis-py takes database 0 where a path is no number, and ignores a run.
+    # redis-py takes database 0 where a path is not a number, and ignores a run.
     if _REDIS_PATH.fullmatch(path) is None:
         raise ConfigurationError(f"{name} ends in something other than the number of a database; write redis://host/0")
     if any(key == "run" for key, _, _ in options):

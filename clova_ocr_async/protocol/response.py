@@ -65,7 +65,7 @@ _FAILURES = {
 
 
 class _Outline(msgspec.Struct, rename="camel"):
-    """The parts of a body that tell whose it is and whether it is an error, kept as raw JSON."""
+    """The parts of a body that show whose it is and whether it is an error, kept as raw JSON."""
 
     # Not decoded: a code of an unexpected type must not hide an error.
     request_id: msgspec.Raw = msgspec.Raw()

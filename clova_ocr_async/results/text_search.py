@@ -30,7 +30,7 @@ _PUBLIC_COLUMNS = (
     *corrected_columns(BizLicense, (f"{_CORPORATE}[0]", f"{_CORPORATE}[1]")),
 )
 PUBLIC = frozenset({"corpRegisterNum"}).union(*((column.name, column.label_ko) for column in _PUBLIC_COLUMNS))
-"""The names of columns and keys of numbers that have the same form and are no secret, in English and Korean."""
+"""The names of columns and keys of numbers that have the same form and are not secret, in English and Korean."""
 
 _PART = 1024 * 1024  # bytes that are decoded together
 _LONGEST_LINE = 16 * 1024 * 1024  # characters; as values of JSON they take some hundred megabytes
@@ -148,7 +148,7 @@ _PUBLIC_OF_A_CORRECTION = frozenset({"old", "new"})
 
 
 def _corrects_public_number(found: Mapping[str, object]) -> bool:
-    """Return whether an object is a correction, as records list them, of a number that is no secret."""
+    """Return whether an object is a correction, as records list them, of a number that is not secret."""
     return re.fullmatch(r"result\.corpRegisterNum\[[0-9]+\]", str(found.get("path"))) is not None
 
 
