@@ -16,7 +16,7 @@ from support.commands import clova_ocr
 from support.files import aged
 
 from clova_ocr_async.cli.runs.client_settings import shared_slots
-from clova_ocr_async.cli.runs.dry_run import Reason
+from clova_ocr_async.cli.terminal.dry_run_counts import Reason
 from clova_ocr_async.cli.terminal.phrases import quote_path, what_to_check
 from clova_ocr_async.cli.terminal.shell_hints import for_shell
 from clova_ocr_async.emulator import draw_sample
