@@ -1,8 +1,9 @@
 """Sending of one call: the wait for a domain and a slot, the request, and further requests where they can help.
 
 Sending is nested, one concern each: ``run`` keeps the deadline, ``RetryLoop.run`` tries again, ``_in_a_slot`` waits for
-a domain and a slot, ``_send_once`` puts one request on the wire. A call that waits for a retry holds no slot. A request
-in flight is a task of its own (``in_flight``), and may outlive its call (``late_answers``).
+a domain and a slot, ``_send_or_decide`` decides after a failure, ``_send_once`` puts one request on the wire. A call
+that waits for a retry holds no slot. A request in flight is a task of its own (``in_flight``), and may outlive its call
+(``late_answers``).
 """
 
 from __future__ import annotations
@@ -188,31 +189,35 @@ class Sender:
         finally:
             waiting.remove(counted)
         async with Lease(context, slot) as lease:
-            domain = slot.domain
-            waited = call.end_wait(self._runtime.clock())
-            # While the call queued, other calls may have met a spent quota or an outage.
-            if not self._router.still_allowed(domain, call):
-                return Decision(Action.NEXT_DOMAIN)
-            # Checked in the slot: the wait may have been long.
-            self._in_flight.check_open()
-            self._admission.check_time(call, domain)
-            try:
-                recognition = await self._send_once(call, lease, waited)
-            except ClovaOCRError as error:
-                lease.report(error)
-                # Decided while the slot is held: the next call must find the domain on hold.
-                decision = self._router.on_failure(call, domain, error)
-                if decision.action is not Action.FAIL:
-                    return decision
-                if decision.error is None or decision.error is error:
-                    raise
-                # Its domain was given up: the error of all waiting calls, with this failure as its cause.
-                raise decision.error from error
-            if isinstance(recognition, Decision):
-                return recognition
+            return await self._send_or_decide(call, lease, call.end_wait(self._runtime.clock()))
+
+    async def _send_or_decide(
+        self, call: Call[DocumentT], lease: Lease, waited: float
+    ) -> Recognition[DocumentT] | Decision:
+        """Send one request in a slot that was waited for, and let slots and router learn from how it ended."""
+        domain = lease.slot.domain
+        # While the call queued, other calls may have met a spent quota or an outage.
+        if not self._router.still_allowed(domain, call):
+            return Decision(Action.NEXT_DOMAIN)
+        # Checked in the slot: the wait may have been long.
+        self._in_flight.check_open()
+        self._admission.check_time(call, domain)
+        try:
+            recognition = await self._send_once(call, lease, waited)
+        except ClovaOCRError as error:
+            lease.report(error)
+            # Decided while the slot is held: the next call must find the domain on hold.
+            decision = self._router.on_failure(call, domain, error)
+            if decision.action is not Action.FAIL:
+                return decision
+            if decision.error is None or decision.error is error:
+                raise
+            # Its domain was given up: the error of all waiting calls, with this failure as its cause.
+            raise decision.error from error
+        if not isinstance(recognition, Decision):  # else the slot was lost before anything was sent
             lease.report(None)
             self._router.on_answer(call, domain)
-            return recognition
+        return recognition
 
     async def _send_once(self, call: Call[DocumentT], lease: Lease, waited: float) -> Recognition[DocumentT] | Decision:
         """Send one request and return its recognition, or the decision to wait for another slot."""

@@ -46,8 +46,8 @@ class CallHistory(msgspec.Struct):
     """Failed requests of one call, as far as the retry policy needs them.
 
     Attributes:
-        attempts: Failed requests that count against ``max_attempts``. Those refused for the rate (0025) or the quota
-            (0023), and those sent to a domain that cannot serve, do not count.
+        attempts: Failed requests that count against ``max_attempts``. Those refused for the rate or the quota, and
+            those sent to a domain that cannot serve, do not count.
         server_errors: Attempts that ended in a server's passing error.
         maybe_billed: Requests of which it is unknown whether they were billed.
         billing: The worst billing over all requests.
