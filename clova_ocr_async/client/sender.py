@@ -146,7 +146,7 @@ class Sender:
         raise self._too_late(call)
 
     def release(self, call: Call[Any], error: BaseException | None) -> None:
-        """Let other calls probe in the place of a call that has ended, and keep an answer that its caller did not get.
+        """End a call: let other calls probe in its place, and keep an answer that its caller did not get.
 
         Args:
             call: The call.

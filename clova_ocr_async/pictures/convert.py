@@ -261,7 +261,7 @@ def _check_pixels(image: Image.Image, plan: Plan) -> None:
 
 
 def _resized(opened: _Opened, header: PictureHeader, plan: Plan) -> _Opened:
-    """Shrink a picture to the size that its plan has for it, by the true ratio if the decoder has shrunk it already."""
+    """Shrink a picture to its planned size; a decoder that has shrunk it already may have rounded its sides up."""
     size = shrunk(opened.size, max(plan.size))
     target = size if opened.upright else swapped(size, header.orientation)
     image = to_plain(opened.image)
