@@ -144,7 +144,7 @@ class DryRun:
         try:
             item, entry, is_assumed = await self._read(image)
         except ImageError as error:
-            self.counts.skip(image.path, str(image.source), str(error))
+            self.counts.skip(image.path, image.page, str(error))
             return
         reason = None if entry is None else self._reason_not_sent(entry)
         number = hash((int.from_bytes(item.sha256[:_HASH_BYTES]), item.document, item.page, item.recipe))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from clova_ocr_async.cli.terminal.phrases import MAX_NAMED, cost
 from clova_ocr_async.cli.terminal.shell_hints import for_shell
 from clova_ocr_async.errors import Billing
+from clova_ocr_async.pictures.page import Page
 from clova_ocr_async.protocol.echoed_input import quoted, shown_path
 
 if TYPE_CHECKING:
@@ -86,17 +87,18 @@ class DryRunCounts:
     reasons: dict[str, Reason] = field(default_factory=dict[str, Reason])
     skipped: list[str] = field(default_factory=list[str])
 
-    def skip(self, path: str, source: str, reason: str) -> None:
-        """Count a file that cannot be sent.
+    def skip(self, path: str, page: int | None, reason: str) -> None:
+        """Count an image that cannot be sent.
 
         Args:
-            path: Its path.
-            source: Its name, with its page if it is one of several.
+            path: The path of its file.
+            page: Its page, from 1; None for the whole file.
             reason: The message of its error.
         """
         # Messages begin with the image; without it, files with the same fault have the same message and one line.
         name = Path(path).name
-        for subject in (f"image {quoted(name)} ", f"image {quoted(name)}: ", f"{shown_path(path)}: "):
+        one = "" if page is None else f"page {page:,} of {shown_path(path)} "
+        for subject in (f"image {quoted(name)} ", f"image {quoted(name)}: ", f"{shown_path(path)}: ", one):
             reason = reason.removeprefix(subject)
         reason, _, way_out = for_shell(reason).partition(";")
         # The other ways out are about one file, and this line is about many.
@@ -105,7 +107,7 @@ class DryRunCounts:
                 reason += f"; {use}"
         self.reasons.setdefault(_NUMBER.sub("", reason), Reason(reason)).add(reason)
         if len(self.skipped) < MAX_NAMED:
-            self.skipped.append(shown_path(source))
+            self.skipped.append(shown_path(str(Path(path) if page is None else Page(Path(path), page))))
 
     def lines(self, *, once: bool, used: int, max_calls: int | None, price: Decimal | None) -> Iterator[str]:
         """Yield the lines of the result.

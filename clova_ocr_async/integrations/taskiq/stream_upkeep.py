@@ -1,4 +1,4 @@
-"""Upkeep of a stream of Redis: it wakes for messages of dead workers, and knows a message that ends its workers.
+"""What a stream of Redis lacks: it wakes for the messages of dead workers, and it knows a message that ends workers.
 
 * taskiq-redis looks for unacknowledged messages only after a fetch that has returned something. On an idle queue the
   messages of a dead worker would wait for ever. So each worker looks for them, and sends a message that does nothing.
