@@ -248,7 +248,7 @@ class APIError(ClovaOCRError):
 
     Args:
         status: The HTTP status.
-        code: The vendor's code ("0025"), or the gateway's ("420"); None if the body named none.
+        code: The vendor's code ("0011"), or the gateway's ("420"); None if the body named none.
         message: The vendor's message, invoke keys masked.
         path: The request's path in the answer, invoke key masked.
         trace_id: The vendor's traceId, for a support request.

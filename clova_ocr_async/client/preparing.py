@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from clova_ocr_async.client.tracebacks import without_frames
 from clova_ocr_async.documents.picture import Picture
 from clova_ocr_async.errors import ConfigurationError, ImageError
-from clova_ocr_async.pictures.extras import load_module
+from clova_ocr_async.extras import load_module
 from clova_ocr_async.pictures.headers import read_header, sent_as_read
 from clova_ocr_async.pictures.paged_file import PagedFile
 from clova_ocr_async.pictures.pages import cut_page, require_pages

@@ -16,7 +16,7 @@ import msgspec
 from clova_ocr_async.client.reading import read_bytes
 from clova_ocr_async.documents.objects import BoundingPoly, Vertex
 from clova_ocr_async.errors import ImageError
-from clova_ocr_async.pictures.extras import load_module
+from clova_ocr_async.extras import load_module
 from clova_ocr_async.pictures.headers import read_header
 from clova_ocr_async.pictures.page import Page
 from clova_ocr_async.pictures.paged_file import PagedFile

@@ -163,7 +163,7 @@ def _fields(reading: Reading, shown: Recognition[Any], way: Way) -> Iterator[dic
         why = reasons.get(field.path) or reasons.get(bare)
         seen |= {field.path, bare}
         yield _field(field, way, why=why, judged=judged, hidden=_is_hidden(field, plain))
-    # The lines of a receipt as a whole are no field; the check that compares their sum is a row of its own.
+    # The lines of a receipt as a whole are not a field; the check that compares their sum is a row of its own.
     for path, why in reasons.items():
         if path not in seen and path not in _WHOLES:
             yield {"p": path, "t": "", "why": why}

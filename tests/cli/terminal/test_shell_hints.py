@@ -19,7 +19,7 @@ from support.files import aged
 from support.readmes import sections_of
 
 from clova_ocr_async.cli.runs.client_settings import shared_slots
-from clova_ocr_async.cli.runs.dry_run import Reason
+from clova_ocr_async.cli.terminal.dry_run_counts import Reason
 from clova_ocr_async.cli.terminal.output import OutputError
 from clova_ocr_async.cli.terminal.phrases import ERRORS_PAGE, address_of, advice_on, quote_path
 from clova_ocr_async.cli.terminal.shell_hints import for_shell
