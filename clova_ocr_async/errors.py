@@ -113,7 +113,10 @@ class ClovaOCRError(Exception):
 
 
 class ConfigurationError(ClovaOCRError, ValueError):
-    """The settings cannot work: a URL, a secret, a limit, a certificate, a package that is not installed."""
+    """The settings cannot work: a URL, a secret, a limit, a certificate, a package that is not installed.
+
+    It is retryable if a server that shares slots was never reached: its URL may be wrong, or it may not run yet.
+    """
 
     stops_run = True
 
