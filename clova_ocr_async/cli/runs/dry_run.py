@@ -42,46 +42,6 @@ __all__ = ["DryRun", "dry_run", "is_new"]
 
 _BLOCK = 64  # files that are looked up at one moment of the run, and between two iterations of the event loop
 _HASH_BYTES = 8  # two of a million images share these bytes with a chance of one in tens of millions
-<<<<<<< HEAD
-_HINTS = {
-    "answered already": "not sent again",
-    "duplicates": "the same bytes under another name, paid once",
-    "ambiguous": "maybe billed, not sent without --retry-ambiguous",
-    "refused before": "no picture the service takes, not looked at again without --retry-failed",
-    "failed, not billed": "not sent without --retry-failed",
-    "failed, billed": "not sent without --retry-billed",
-    "in flight": "another process has sent them",
-}
-
-_OPTIONS = {
-    "--allow-truncated": "--allow-truncated sends it as it is",
-    "--pages": "--pages all reads each page",
-    "give --prepare": "--prepare converts it",
-}
-
-
-class Reason:
-    """A reason why some files cannot be sent; their texts differ only in numbers.
-
-    Args:
-        first: The text for the first file.
-
-    Attributes:
-        count: The number of files.
-        text: The text, with the numbers that all of them share.
-    """
-
-    def __init__(self, first: str) -> None:
-        self.count = 0
-        self.text = first
-
-    def add(self, text: str) -> None:
-        """Count a file with this text."""
-        self.count += 1
-        parts = zip(_NUMBER.split(self.text), _NUMBER.split(text), strict=True)
-        self.text = "".join(known if known == found else "…" for known, found in parts)
-=======
->>>>>>> w/path
 
 
 class DryRun:
@@ -245,65 +205,6 @@ class DryRun:
             return "refused before"
         return "failed, billed" if entry.billing is Billing.BILLED else "failed, not billed"
 
-<<<<<<< HEAD
-    def _skip(self, image: ListedImage, reason: str) -> None:
-        # Messages begin with the image; without it, files with the same fault have the same message and one line.
-        path, name = image.path, Path(image.path).name
-        page = "" if image.page is None else f"page {image.page:,} of {shown_path(path)} "
-        for subject in (f"image {quoted(name)} ", f"image {quoted(name)}: ", f"{shown_path(path)}: ", page):
-            reason = reason.removeprefix(subject)
-        reason, _, way_out = for_shell(reason).partition(";")
-        # The other ways out are about one file, and this line is about many.
-        for option, use in _OPTIONS.items():
-            if option in way_out:
-                reason += f"; {use}"
-        self.reasons.setdefault(_NUMBER.sub("", reason), Reason(reason)).add(reason)
-        if len(self.skipped) < MAX_NAMED:
-            self.skipped.append(shown_path(str(image.source)))
-
-    def lines(self, *, used: int, max_calls: int | None, price: Decimal | None) -> Iterator[str]:
-        """Yield the lines of the result.
-
-        Args:
-            used: Calls of the run so far.
-            max_calls: Most calls over the whole life of the run; None for any number.
-            price: KRW per call; None if it is not known.
-        """
-        yield _line("images found", self.found)
-        for reason, hint in _HINTS.items():
-            if self.not_sent[reason]:
-                paid_twice = reason == "duplicates" and not self._once
-                yield _line(reason, self.not_sent[reason], _PAID_TWICE if paid_twice else hint)
-        # The most frequent reason first: one missing option often explains thousands of files.
-        for skipped in sorted(self.reasons.values(), key=lambda reason: -reason.count):
-            yield _line("skipped", skipped.count, skipped.text)
-        for name in self.skipped:
-            yield f"{'':<32}{name}"
-        yield _line("billable calls", self.billable, cost(price, self.billable).strip(" ()"))
-        if self.assumed:
-            yield _line("to be prepared", self.assumed, "of them; a dry run does not try that, and assumes success")
-        for billing, (title, hint) in _BILLED_BEFORE.items():
-            if count := self.billed_before[billing]:
-                yield _line(title, count, hint + cost(price, count))
-        if max_calls is not None:
-            # Never below 0: a limit may have been lowered below what is used already.
-            allowed = max(min(self.billable, max_calls - used), 0)
-            hint = f"of {max_calls:,}, {used:,} are used" + cost(price, allowed)
-            yield _line("within call limit", allowed, hint)
-
-
-_BILLED_BEFORE = {
-    Billing.BILLED: ("paid again", "of them for images that were paid for and not read"),
-    Billing.MAYBE_BILLED: ("maybe paid again", "of them for images that may have been paid for already"),
-}
-_PAID_TWICE = "the same bytes under another name, each paid; with --run once"
-
-
-def _line(title: str, count: int, hint: str = "") -> str:
-    return f"{title:<20}{count:>10,}  {hint}".rstrip()
-
-=======
->>>>>>> w/path
 
 def _word(image: ListedImage) -> str:
     return str(image.document)

@@ -34,7 +34,7 @@ _HINTS = {
 _OPTIONS = {
     "--allow-truncated": "--allow-truncated sends it as it is",
     "--pages": "--pages all reads each page",
-    "--prepare": "--prepare converts it",
+    "give --prepare": "--prepare converts it",
 }
 _BILLED_BEFORE = {
     Billing.BILLED: ("paid again", "of them for images that were paid for and not read"),

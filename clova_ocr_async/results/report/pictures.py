@@ -10,15 +10,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from clova_ocr_async.errors import ImageError, RedactionError
-<<<<<<< HEAD
-from clova_ocr_async.pictures.extras import load_module
+from clova_ocr_async.extras import load_module
 from clova_ocr_async.results.original_picture import open_original, open_unread
 from clova_ocr_async.results.picture_files import draw_file, draw_original
-=======
-from clova_ocr_async.extras import load_module
-from clova_ocr_async.results.original_picture import open_original
-from clova_ocr_async.results.picture_files import draw_original
->>>>>>> w/path
 from clova_ocr_async.results.picture_redaction import masked_picture
 from clova_ocr_async.results.report.rows import Place, points_of
 

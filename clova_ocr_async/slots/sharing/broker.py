@@ -133,13 +133,8 @@ class SlotBroker:
         return GateState(
             ceiling=at_once if seen.share is None else min(at_once, seen.share),
             in_flight=self._held[key],
-<<<<<<< HEAD
-            elsewhere=elsewhere,
-            waiting=self._queue.lengths[key],
-=======
             elsewhere=seen.elsewhere,
-            waiting=self._queue.length(key),
->>>>>>> w/slotscli
+            waiting=self._queue.lengths[key],
             rejections=self._refused[key],
             pace=seen.limit.pacer.rate,
         )
