@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 import anyio.to_thread
 
+from clova_ocr_async.client.image_bytes import BinaryFile, UploadedFile, read_bytes, sent_name
 from clova_ocr_async.client.preparation_threads import PreparationThreads
 from clova_ocr_async.client.preparing import (
     OpenedImage,
@@ -18,7 +19,6 @@ from clova_ocr_async.client.preparing import (
     judge_pil,
     make_picture,
 )
-from clova_ocr_async.client.reading import BinaryFile, UploadedFile, read_bytes, sent_name
 from clova_ocr_async.errors import ImageError
 from clova_ocr_async.host.plural import plural
 from clova_ocr_async.pictures.page import Page

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import msgspec
 
-from clova_ocr_async.client.reading import read_bytes
+from clova_ocr_async.client.image_bytes import read_bytes
 from clova_ocr_async.documents.objects import BoundingPoly, Vertex
 from clova_ocr_async.errors import ImageError
 from clova_ocr_async.extras import load_module

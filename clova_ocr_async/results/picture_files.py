@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import msgspec
 
 from clova_ocr_async.batch.hashing import FileHashes
-from clova_ocr_async.client.reading import read_path
+from clova_ocr_async.client.image_bytes import read_path
 from clova_ocr_async.documents import DOCUMENTS, Recognition
 from clova_ocr_async.errors import ImageError
 from clova_ocr_async.ledger.settlement import replay

@@ -14,9 +14,9 @@ import pytest
 from starlette.datastructures import UploadFile
 from support.fakes import JPEG
 
+from clova_ocr_async.client.image_bytes import read_unchanged
 from clova_ocr_async.client.loading import ImageLoader
 from clova_ocr_async.client.preparing import pdf_page_counter
-from clova_ocr_async.client.reading import read_unchanged
 from clova_ocr_async.documents import Receipt
 from clova_ocr_async.documents.picture import Picture
 from clova_ocr_async.errors import ImageError
