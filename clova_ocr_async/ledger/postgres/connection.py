@@ -148,6 +148,7 @@ class Database:
         clock: Returns seconds that only grow.
         pause: Waits some seconds, in this thread.
         silence: Seconds without a byte of the server after which a statement is given up.
+        sends: Whether images are sent meanwhile, for the errors' words.
     """
 
     def __init__(
@@ -158,8 +159,10 @@ class Database:
         pause: Callable[[float], object] = time.sleep,
         *,
         silence: float = SILENCE,
+        sends: bool = False,
     ) -> None:
         self._server = server
+        self._sends = sends
         self._patience = patience
         self._clock = clock
         self._pause = pause
@@ -220,7 +223,7 @@ class Database:
                 self._roll_back(db)
                 raise
         except psycopg.Error as error:
-            raise ledger_error(error, self._server) from None
+            raise ledger_error(error, self._server, sends=self._sends) from None
         self._idle.append(db)
         return result
 

@@ -47,8 +47,18 @@ _CONNECTION: dict[str, Any] = {
 }
 _SILENCE = 6.0  # seconds without a byte of the server, which ends each statement long before, unless it has frozen
 # Of a connection that is refused, libpq gives the text alone, in the server's language. In another one than English
-# the process waits as for a server that is away, and logs the reason.
-_REFUSALS = ("authentication failed", "no password supplied", "does not exist", "no pg_hba.conf entry")
+# it passes for a server that is away.
+_CHECK_USER = "check the user in the URL, and PGPASSWORD, ~/.pgpass or the service file"
+_CHECK_TLS = "check sslmode and the certificates"
+_REFUSALS = {
+    "authentication failed": _CHECK_USER,
+    "no password supplied": _CHECK_USER,
+    "does not exist": "check the name in the URL",
+    "no pg_hba.conf entry": "ask the administrator of the server",
+    "does not support SSL": _CHECK_TLS,
+    "certificate": _CHECK_TLS,
+    "definition of service": "check ~/.pg_service.conf, and PGSERVICEFILE",
+}
 
 
 class PostgresGateStore(ServerGateStore):
@@ -130,5 +140,9 @@ class PostgresGateStore(ServerGateStore):
             reason += (
                 f"; its owner must run: {_CREATE}; GRANT SELECT, INSERT, UPDATE ON public.clova_slots TO this user"
             )
-        refused = error.sqlstate is None and any(words in reason for words in _REFUSALS)
-        return StoreAwayError(self._place, reason, permanent=refused or isinstance(error, psycopg.ProgrammingError))
+        refusals = _REFUSALS.items() if error.sqlstate is None else ()
+        way_out = next((way_out for words, way_out in refusals if words in reason), None)
+        if way_out is not None:
+            reason += f"; {way_out}"
+        wrong = way_out is not None or isinstance(error, psycopg.ProgrammingError)
+        return StoreAwayError(self._place, reason, permanent=wrong)
