@@ -8,8 +8,13 @@ const twins = new Set();
 let run = null;
 
 /** Read the data blocks and take them out of the document, where they would weigh on every layout. */
-function readBlocks() {
-  for (const block of document.querySelectorAll("script.rows")) addRows(JSON.parse(taken(block)));
+async function readBlocks() {
+  let read = 0;
+  for (const block of document.querySelectorAll("script.rows")) {
+    addRows(JSON.parse(taken(block)));
+    // Between tasks the browser frees the text of the blocks before, which is larger than all that was read from it.
+    if (++read % 10 === 0) await new Promise((resolve) => setTimeout(resolve));
+  }
   for (const block of document.querySelectorAll("script.picture")) {
     pictures.set(Number(block.dataset.row), taken(block));
   }
@@ -19,8 +24,7 @@ function readBlocks() {
       thumbs.set(Number(row), text);
     }
   }
-  run = JSON.parse(byId("run").textContent);
-  for (const read of [byId("data"), byId("run")]) read.remove();
+  byId("data").remove();
 }
 
 /** Take a block out of the document and return its text: of those that are read already nothing is held. */

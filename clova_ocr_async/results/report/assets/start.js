@@ -37,10 +37,11 @@ function renderHeading() {
 }
 
 async function start() {
-  readBlocks();
+  run = JSON.parse(taken(byId("run")));
   loadSettings(run.language || "en");
   document.documentElement.dataset.theme = settings.theme;
   translatePage();
+  await readBlocks();
   if (run.review) {
     takeToken();
     // A link to a document waits for it.
