@@ -21,7 +21,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from frame import Row, alone, apart, compared, figure, in_turn, missing, peak_memory, spoken, unmeasured
+from frame import Row, alone, apart, compared, figure, missing, peak_memory, spoken, unmeasured
 
 from clova_ocr_async import Receipt, Recognition, SqliteLedger
 from clova_ocr_async.cli.runs.table_export import TableOptions, write_tables
@@ -43,7 +43,7 @@ COMPARED = {"csv": 5_000, "parquet": 5_000, "xlsx": 2_000}
 LARGE = {"csv": 1_000_000, "parquet": 1_000_000, "xlsx": 100_000}
 PEAKS = {"csv": 80.0, "parquet": 200.0, "xlsx": 120.0}
 SMALLER, LARGER = 20_000, 100_000
-ROUNDS = 7
+ROUNDS = 5
 AT_ONCE = 2  # exports whose memory is measured: their time does not count
 
 
@@ -294,8 +294,10 @@ def of_cpu(format_: str, place: Path, count: int, rounds: int) -> list[Row]:
     }
     if missing("pandas") is None:
         contenders["pandas"] = partial(with_pandas, format_)
-    turns = {name: partial(apart, work, run, place) for name, work in contenders.items()}
-    costs = in_turn(turns, rounds)
+    costs = {name: list[float]() for name in contenders}
+    for _ in range(rounds):
+        for name, work in contenders.items():
+            costs[name].append(apart(work, run, place))
     beyond = {
         name: [cost - least for cost, least in zip(found, costs["read"], strict=True)] for name, found in costs.items()
     }
