@@ -62,17 +62,16 @@ def make_run(folder: Path, count: int) -> None:
             key = f"{number:032x}"
             packed, size = compress(shapes[number % SHAPES].replace(_PLACE, key.encode()))
             sha256 = hashlib.sha256(key.encode()).digest()
-            db.execute(_ITEM, (number, sha256, key))
-            db.execute(_ANSWER, (number, key, packed, size))
+            db.execute(_ITEM, (number, sha256, key, number))
+            db.execute(_ANSWER, (number, number, key, packed, size))
             db.execute(_SOURCE, (b"scans/%07d.png" % number, number))
-        db.execute("UPDATE item SET state = 'succeeded'")
         db.execute("COMMIT")
 
 
 _PLACE = b"0123456789abcdef" * 2  # of the requestId and the approval number
-_ITEM = """INSERT INTO item (id, sha256, document, state, attempts, billing, request_id, finished_at, elapsed)
-           VALUES (?, ?, 'receipt', 'sent', 1, 2, ?, 1, 1)"""
-_ANSWER = "INSERT INTO answer (item, request_id, status, body, came, unpacked) VALUES (?, ?, 200, ?, 1, ?)"
+_ITEM = """INSERT INTO item (id, sha256, document, state, attempts, billing, request_id, finished_at, elapsed, answer)
+           VALUES (?, ?, 'receipt', 'succeeded', 1, 2, ?, 1, 1, ?)"""
+_ANSWER = "INSERT INTO answer (id, item, request_id, status, body, came, unpacked) VALUES (?, ?, ?, 200, ?, 1, ?)"
 _SOURCE = """INSERT INTO source (document, path, open, item, size, modified_ns, changed_ns, inode)
              VALUES ('receipt', ?, 0, ?, 1, 1, 1, 1)"""
 

@@ -189,12 +189,24 @@ def test_a_number_over_two_fields_is_refused() -> None:
         "900101-I234S67",
         "9ㅇㅇ1\u30071-ㅣ234567",
         "900101\u200b1234567",
+        "straße ﬀ 900101-1234567 ß",
         {"900101-1234567": "key"},
         9001011234567.0,
         {"uid": PERSONAL, "rois": [{"vertices": [{"x": PERSONAL}]}]},
         [["a", [PERSONAL]]],
     ],
-    ids=["full width", "other digits", "misread", "misread as Hangul", "unseen", "key", "float", "ids", "nested"],
+    ids=[
+        "full width",
+        "other digits",
+        "misread",
+        "misread as Hangul",
+        "unseen",
+        "letters",
+        "key",
+        "float",
+        "ids",
+        "nested",
+    ],
 )
 def test_a_number_is_found_however_it_is_written(copy: Any) -> None:
     """Digits of other scripts, misread ones, unseen characters, keys and numbers of JSON hide no number."""
