@@ -1,9 +1,9 @@
 """The forms of numbers that identify a person or a card, however they are written. Pure.
 
 A number is recognized by its form where no field of the answer says what it is: a resident or alien registration number
-by its date of birth and its length, a card number by its groups of four digits. A number that is known is found by its
-*folded* form: digits and letters alone, those of all widths and scripts as one, and those that recognition takes for
-each other as one.
+by its date of birth and its length, a card number by its groups of digits or its check digit. A number that is known is
+found by its *folded* form: digits and letters alone, those of all widths and scripts as one, and those that recognition
+takes for each other as one.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 import unicodedata
 
-from clova_ocr_async.results.check_digits import resident_number_fits
+from clova_ocr_async.results.check_digits import luhn_fits, resident_number_fits
 
 __all__ = [
     "AFTER",
@@ -50,32 +50,49 @@ BIRTH = r"[0-9]{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01])"
 """A pattern of a date of birth in six digits."""
 
 _RESIDENT = re.compile(rf"(?<![0-9]){BIRTH}((?:[^\w*<]|[_{_DASHES}]){{0,3}})[0-9]{{7}}(?![0-9])")
-_CARD = re.compile(rf"{BEFORE}[0-9]{{4}}(?:[ \-‐‑–—−.·_/][0-9]{{4}}){{3}}{AFTER}")  # noqa: RUF001 - hyphens
+# The digits apart from each other, as in the boxes of a form.
+_SPACED = re.compile(rf"{BEFORE}[0-9](?: [0-9]){{5}} ?-? ?[0-9](?: [0-9]){{6}}{AFTER}")
+_APART = r"[\s\-‐‑–—−.·_/|]{1,3}"  # noqa: RUF001 - hyphens as scanners and people write them
+_CARD = re.compile(
+    rf"{BEFORE}(?:[0-9]{{4}}(?:{_APART}[0-9]{{4}}){{3}}|3[47][0-9]{{2}}{_APART}[0-9]{{6}}{_APART}[0-9]{{5}}){AFTER}"
+)
+_USUAL_GROUPS = re.compile(r"[0-9]{4}(?:[ \-–][0-9]{4}){3}")  # noqa: RUF001 - a hyphen
+# By the first digits that card networks have. Source: ISO/IEC 7812 numbers of issuers, as published by the networks.
+_CARD_IN_A_ROW = re.compile(
+    rf"{BEFORE}(?:3[47][0-9]{{13}}|3[0689][0-9]{{12}}|(?:2[2-7]|35|[456][0-9])[0-9]{{14}}|62[0-9]{{15,17}}){AFTER}"
+)
 
 
 def residents_in(text: str) -> set[str]:
     """Return what reads as a resident or alien number; with misread letters only where a separator divides it."""
     narrow = narrowed(text)
     whole = {match[0] for match in _RESIDENT.finditer(narrow)}
+    spaced = (match[0] for match in _SPACED.finditer(narrow))
+    whole |= {number for number in spaced if _RESIDENT.fullmatch(number.replace(" ", ""))}
     misread = _RESIDENT.finditer(narrow.translate(_AS_DIGIT))
     return whole | {narrow[match.start() : match.end()] for match in misread if match[1]}
 
 
 def cards_in(text: str) -> set[str]:
-    """Return what reads as a card number: four groups of four digits, with a separator between them."""
-    return {match[0] for match in _CARD.finditer(narrowed(text))}
+    """Return what reads as a card number: four groups of four digits; with its check digit also written otherwise."""
+    narrow = narrowed(text)
+    found = {match[0] for pattern in (_CARD, _CARD_IN_A_ROW) for match in pattern.finditer(narrow)}
+    return {number for number in found if _USUAL_GROUPS.fullmatch(number) or luhn_fits(re.sub("[^0-9]", "", number))}
 
 
 def is_barcode(digits: str) -> bool:
-    """Return whether thirteen digits in a row are a barcode rather than a resident number.
+    """Return whether digits in a row are a barcode of 13 digits rather than a resident number.
 
     Barcodes of Korea begin with 880, and all barcodes of 13 digits have a check digit; those that begin with 2 are a
     shop's own. Of resident numbers those alone have no check digit that were issued since October 2020.
     """
-    if resident_number_fits(digits):
+    if len(digits) != _BARCODE or resident_number_fits(digits):
         return False
     total = sum(int(digit) * (1 + 2 * (place % 2)) for place, digit in enumerate(digits))
     return digits.startswith("880") or (total % 10 == 0 and not digits.startswith("2"))
+
+
+_BARCODE = 13
 
 
 def narrowed(text: str) -> str:

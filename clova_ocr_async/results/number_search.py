@@ -1,8 +1,8 @@
 """A search for numbers that identify a person or a card, in any text. Pure.
 
 A resident or alien number is found by its form, since numbers issued since October 2020 have no check digit; barcodes
-are left out. A card number is found by its groups of four, and in a row by its check digit. A line of a machine
-readable zone is found by its form.
+are left out. A card number is found by its groups of digits or its check digit; a line of a machine readable zone, by
+its form.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from clova_ocr_async.results.check_digits import luhn_fits
 from clova_ocr_async.results.number_forms import AFTER, BEFORE, BIRTH, cards_in, is_barcode, narrowed
 
 if TYPE_CHECKING:
@@ -20,7 +19,6 @@ __all__ = ["kinds_of_numbers"]
 
 _APART = r"(?:[\s\-‐‑–—−.·_/]|[^\S\n]){1,3}"  # noqa: RUF001 - hyphens as scanners and people write them
 _RESIDENT = re.compile(rf"{BEFORE}({BIRTH})({_APART})?([0-9]{{7}}){AFTER}")
-_CARD = re.compile(rf"{BEFORE}[2-6][0-9]{{13,18}}{AFTER}")
 _ZONE = re.compile(r"(?<![0-9A-Za-z<])(?=[0-9A-Z<]*<<)[0-9A-Z<]{30,44}(?![0-9A-Za-z<])")
 # Nearly all texts have neither. What is not Hangul may be a digit in another form, such as full width.
 _MAYBE = re.compile(r"(?:[0-9]|[^\x00-\x7f가-힣]){4}|[<\uff1c]{2}")
@@ -39,6 +37,3 @@ def kinds_of_numbers(text: str) -> Iterator[str]:
         yield "card number"
     for _ in _ZONE.finditer(text):
         yield "machine readable zone"
-    for found in _CARD.finditer(text):
-        if luhn_fits(found[0]):
-            yield "card number"

@@ -17,6 +17,7 @@ from clova_ocr_async.documents import Document, Recognition
 from clova_ocr_async.documents.untyped import UNREADABLE, is_array, is_object, untyped
 from clova_ocr_async.errors import ConfigurationError, RedactionError
 from clova_ocr_async.results.arguments import require_recognition
+from clova_ocr_async.results.check_digits import corporate_number_fits
 from clova_ocr_async.results.number_forms import (
     bare,
     cards_in,
@@ -44,8 +45,8 @@ _OF_CALL = frozenset({"", "images"})
 # Coordinates and confidences are numbers that stay; a text in their place does not.
 _POLYGON_KEYS = ("boundingPolys", "boundingPoly", "maskingPolys", "subBoundingPolys", "rois", "vertices")
 _NUMBER_KEYS = frozenset((*_POLYGON_KEYS, "confidence", "confidenceScore"))
-_RESIDENT_DIGITS = 13
-_PUBLIC = "bizLicense.result.corpRegisterNum"  # a number of the same form that is no secret
+_SHORTEST_BY_FORM = 13  # digits of a number that is recognized by its form
+_CORPORATE = "bizLicense.result.corpRegisterNum"
 
 
 def redact(recognition: Recognition[DocumentT], policy: Policy = "standard") -> Recognition[DocumentT]:
@@ -190,16 +191,24 @@ def _hidden_numbers(texts: Iterable[tuple[str, str]], policy: Policy) -> Iterato
     for path, text in texts:
         if (rule := rule_at(path, policy)) is not None:
             found = {(text, rule)}
-        elif len(text) < _RESIDENT_DIGITS or path.removeprefix("images.").startswith(_PUBLIC):  # as nearly all texts
+        elif len(text) < _SHORTEST_BY_FORM:  # as nearly all texts
             continue
         else:
-            found = set(_numbers_in(text, policy))
-            if path.removeprefix("images.").startswith("receipt"):  # no other document has barcodes
-                found = {pair for pair in found if not (pair[0].isdigit() and is_barcode(pair[0]))}
+            found = {pair for pair in _numbers_in(text, policy) if not _is_public(pair[0], path)}
         for number, rule in found:
             # Of a number that was printed with stars, all that must be hidden may be hidden already.
             if hide(number, rule) != number:
                 yield bare(number), rule
+
+
+def _is_public(number: str, path: str) -> bool:
+    """Return whether digits in the form of a resident number are another number at their place, which is no secret."""
+    below = path.removeprefix("images.")
+    if below.startswith("receipt"):
+        return number.isdigit() and is_barcode(number)
+    digits = number.replace("-", "")
+    # Behind its date of birth a resident number has another digit than 0.
+    return below.startswith(_CORPORATE) and digits.isdigit() and (corporate_number_fits(digits) or digits[6] == "0")
 
 
 def _numbers_in(text: str, policy: Policy) -> Iterator[tuple[str, Rule]]:

@@ -189,12 +189,24 @@ def test_a_number_over_two_fields_is_refused() -> None:
         "900101-I234S67",
         "9ㅇㅇ1\u30071-ㅣ234567",
         "900101\u200b1234567",
+        "straße ﬀ 900101-1234567 ß",
         {"900101-1234567": "key"},
         9001011234567.0,
         {"uid": PERSONAL, "rois": [{"vertices": [{"x": PERSONAL}]}]},
         [["a", [PERSONAL]]],
     ],
-    ids=["full width", "other digits", "misread", "misread as Hangul", "unseen", "key", "float", "ids", "nested"],
+    ids=[
+        "full width",
+        "other digits",
+        "misread",
+        "misread as Hangul",
+        "unseen",
+        "letters",
+        "key",
+        "float",
+        "ids",
+        "nested",
+    ],
 )
 def test_a_number_is_found_however_it_is_written(copy: Any) -> None:
     """Digits of other scripts, misread ones, unseen characters, keys and numbers of JSON hide no number."""
@@ -232,11 +244,45 @@ def test_a_part_of_a_number_is_found_without_letters_beside_it() -> None:
 @pytest.mark.parametrize("separator", ["-", " ", ".", "/", "–", "−"])  # noqa: RUF001
 def test_a_card_number_without_a_field_is_masked(separator: str) -> None:
     """Four groups of four digits are a card number, also where no field of the answer is for one."""
-    number = separator.join(("4111", "1122", "2233", "1111"))
-    expected = separator.join(("4111", "11**", "****", "1111"))
+    number = separator.join(("4539", "1488", "0343", "6467"))
+    expected = separator.join(("4539", "14**", "****", "6467"))
     found = masked(Receipt, {"subResults": [{"items": [{"name": read(f"card {number}")}]}]})
     assert found["subResults"][0]["items"][0]["name"]["text"] == f"card {expected}"
     assert Masking(None, "standard").mask_text(f"{number}.jpg") == f"{expected}.jpg"
+
+
+@pytest.mark.parametrize(
+    "number",
+    [
+        "4242 - 4242 - 4242 - 4242",
+        "4242|4242|4242|4242",
+        "4242-4242-\n4242-4242",
+        "4242424242424242",
+        "378282246310005",
+        "3782 822463 10005",
+        "6212345678901234569",
+    ],
+)
+def test_a_card_number_in_other_groups_is_masked_by_its_check_digit(number: str) -> None:
+    """A card number in a row, or with other separators, is masked in any field if its check digit fits."""
+    found = masked(NameCard, {"tel": [read(number)]}, "all")["tel"][0]["text"]
+    assert found == re.sub("[0-9|]", "*", number)
+    other = number[:-1] + str((int(number[-1]) + 1) % 10)
+    assert masked(NameCard, {"tel": [read(other)]}, "all")["tel"][0]["text"] == other
+
+
+def test_a_resident_number_in_boxes_is_masked() -> None:
+    """Digits that stand apart, as in the boxes of a form, are a resident number if they begin with a date."""
+    texts = ["9 0 0 1 0 1 - 1 2 3 4 5 6 7", "9 0 0 1 0 1 1 2 3 4 5 6 7", "9 9 9 9 0 1 - 1 2 3 4 5 9 9"]
+    found = masked(NameCard, {"tel": [read(text) for text in texts]})["tel"]
+    assert [cell["text"] for cell in found] == ["9 0 0 1 0 1 - * * * * * * *", "9 0 0 1 0 1 * * * * * * *", texts[2]]
+
+
+def test_a_resident_number_in_the_place_of_a_corporate_one_is_masked() -> None:
+    """Corporate numbers are public and have the same form; what is not one by its digits is masked all the same."""
+    numbers = ["130111-0006246", "130111-0006247", "110111-1707178", "900101-1234568", "9l0101-1234568"]
+    found = masked(BizLicense, {"corpRegisterNum": [read(number) for number in numbers]})["corpRegisterNum"]
+    assert [cell["text"] for cell in found] == [*numbers[:3], "900101-*******", "9l0101-*******"]
 
 
 @pytest.mark.parametrize(
