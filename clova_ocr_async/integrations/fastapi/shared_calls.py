@@ -105,22 +105,11 @@ class SharedCalls:
             ClientDisconnect: The client of the request has gone.
         """
         call.callers += 1
-        loop = asyncio.get_running_loop()
-        # The one future that both set: asyncio.wait() takes as long as all the rest of this method.
-        ended = loop.create_future()
-
-        def end(_: object) -> None:
-            if not ended.done():
-                ended.set_result(None)
-
-        gone = loop.create_task(_disconnected(receive))
-        gone.add_done_callback(end)
-        call.task.add_done_callback(end)
+        gone = asyncio.create_task(_disconnected(receive))
         try:
-            await ended
+            await asyncio.wait((call.task, gone), return_when=asyncio.FIRST_COMPLETED)
         finally:
             gone.cancel()
-            call.task.remove_done_callback(end)
             call.callers -= 1
             if not call.callers and not call.task.done():
                 self._drop(call)
@@ -139,7 +128,7 @@ class SharedCalls:
 
     def _begin(self, client: ClovaOCRClient, data: bytes, document: type[Document], load: LoadShedder) -> SharedCall:
         key = client, document, len(data)
-        call = SharedCall(asyncio.ensure_future(client.recognize(data, document)), data, key)
+        call = SharedCall(asyncio.create_task(client.recognize(data, document)), data, key)
         self._open.setdefault(key, []).append(call)
         self._tasks.add(call.task)
         load.calls += 1
