@@ -17,6 +17,7 @@ from fastapi import Response
 from clova_ocr_async import (
     Billing,
     ClovaOCRError,
+    ConfigurationError,
     ConnectionFailedError,
     ConnectionLostError,
     DiskFullError,
@@ -117,6 +118,8 @@ def _kind_of(error: ClovaOCRError) -> ProblemDetails:
     # The client has given up a domain for all calls: such an error says nothing of this one.
     if error.stops_run and isinstance(error, TransportError | ServerError):
         return _ON_HOLD
+    if isinstance(error, ConfigurationError) and error.retryable:  # the server of the slots was never reached
+        return NOT_READY
     return next((kind for cls, kind in _KINDS if isinstance(error, cls)), _INTERNAL)
 
 
@@ -156,7 +159,7 @@ def error_response(error: ClovaOCRError, billing: Billing | None = None) -> Resp
     problem = problem_of(error)
     if billing is not None:
         problem = msgspec.structs.replace(problem, billing=billing.name.lower())
-    if problem.status == _INTERNAL.status or isinstance(error, QuotaExceededError):
+    if problem.status == _INTERNAL.status or isinstance(error, QuotaExceededError | ConfigurationError):
         logger.error("an upload was not read: %s", error)
     # A rate limit passes with the next answer.
     retry_after: float | None = getattr(error, "retry_after", None) or (
