@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from frame import Row, alone, apart, figure, peak_memory
-from tables import MEMORY, make_run
+from ledger import MEMORY
+from tables import make_run
 
 from clova_ocr_async.documents import Receipt, Recognition
 from clova_ocr_async.emulator import draw_sample

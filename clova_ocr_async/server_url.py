@@ -134,7 +134,8 @@ def read_server_url(text: str | ServerURL, schemes: Sequence[str], name: str = "
     scheme = text.scheme if isinstance(text, ServerURL) else text.partition(":")[0].lower()
     if scheme not in schemes:
         known = " or ".join(f"{word}://" for word in (POSTGRES[0], REDIS[0]) if word in schemes)
-        raise ConfigurationError(f"{name} does not begin with {known}")
+        slots_only = "; Redis keeps slots, and no runs" if scheme in REDIS else ""
+        raise ConfigurationError(f"{name} does not begin with {known}{slots_only}")
     if isinstance(text, ServerURL):
         return text
     parts = _parts(text)

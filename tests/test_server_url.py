@@ -84,7 +84,7 @@ def test_a_url_is_taken_apart(text: str, url: str, password: str | None, run: st
     ("text", "why"),
     [
         (f"mysql://me:{CANARY}@db/ocr", "does not begin with postgresql://"),
-        (f"redis://me:{CANARY}@db/0", "does not begin with postgresql://"),
+        (f"redis://me:{CANARY}@db/0", "does not begin with postgresql://; Redis keeps slots, and no runs"),
         (f"postgresql:{CANARY}", "cannot be read"),
         (f"postgresql:/me:{CANARY}@db/ocr", "cannot be read"),
         (f"postgresql://me:{CANARY}@db:port/ocr", "cannot be read"),

@@ -17,6 +17,7 @@ from fastapi import Response
 from clova_ocr_async import (
     Billing,
     ClovaOCRError,
+    ConfigurationError,
     ConnectionFailedError,
     ConnectionLostError,
     DiskFullError,
@@ -117,6 +118,8 @@ def _kind_of(error: ClovaOCRError) -> ProblemDetails:
     # The client has given up a domain for all calls: such an error says nothing of this one.
     if error.stops_run and isinstance(error, TransportError | ServerError):
         return _ON_HOLD
+    if isinstance(error, ConfigurationError) and error.retryable:  # the server of the slots was never reached
+        return NOT_READY
     return next((kind for cls, kind in _KINDS if isinstance(error, cls)), _INTERNAL)
 
 
@@ -158,7 +161,8 @@ def error_response(error: ClovaOCRError, billing: Billing | None = None) -> Resp
         problem = msgspec.structs.replace(problem, billing=billing.name.lower())
     # The answer does not say why, so the log must. An overload repairs itself, and has too many refusals to log.
     if problem.status >= _INTERNAL.status and not isinstance(error, OverloadedError):
-        repair = problem.status == _INTERNAL.status or isinstance(error, QuotaExceededError | DiskFullError)
+        for_operator = QuotaExceededError | DiskFullError | ConfigurationError
+        repair = problem.status == _INTERNAL.status or isinstance(error, for_operator)
         logger.log(logging.ERROR if repair else logging.WARNING, "an upload was not read: %s", error)
     # A rate limit passes with the next answer.
     retry_after: float | None = getattr(error, "retry_after", None) or (

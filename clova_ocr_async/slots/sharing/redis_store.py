@@ -29,12 +29,13 @@ redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
 return 1
 """
 # Wrong settings, which no waiting helps. A cluster needs another client, as its keys lie on different servers.
+_CLUSTER = (exceptions.MovedError, exceptions.AskError, exceptions.ClusterDownError)
 _REFUSALS = (
     exceptions.AuthenticationError,
     exceptions.AuthorizationError,
     exceptions.NoPermissionError,
     exceptions.InvalidResponse,
-    exceptions.MovedError,
+    *_CLUSTER,
 )
 
 
@@ -104,6 +105,8 @@ class RedisGateStore(ServerGateStore):
             reason = one_line(error, None if self._password is None else self._password.reveal())
             if isinstance(error, exceptions.AuthenticationError):
                 reason = f"{reason}; check the user in the URL, and CLOVA_OCR_REDIS_PASSWORD"
+            elif isinstance(error, _CLUSTER):
+                reason = "it is a cluster; use one Redis, with or without replicas"
             # Redis has no class of errors for the number of a database that it does not have.
             wrong = isinstance(error, _REFUSALS) or "DB index is out of range" in reason
             away = StoreAwayError(self._place, reason, permanent=wrong)

@@ -193,6 +193,8 @@ def test_a_password_of_one_server_is_warned_of_once(clova: Emulator, scans: Path
         (("status", "postgresql://me@db/ocr"), "the URL names no run; add ?run=NAME to it"),
         (("status", f"mysql://me:{CANARY}@db/ocr?run=a"), "the URL does not begin with postgresql://"),
         (("export", f"postgresql:{CANARY}"), "the URL cannot be read"),
+        (("batch", "receipt", "x", "--run", "db/ocr?run=a"), "the URL of a run begins with postgresql://"),
+        (("status", f"me:{CANARY}@db/ocr?sslmode=require&run=a"), "the URL of a run begins with postgresql://"),
         (("batch", "receipt", "x", "--run", f"redis://:{CANARY}@cache"), "the URL does not begin with postgresql://"),
         (("watch", "receipt", "x", "--run", "postgresql://me@db/ocr"), "the URL names no run"),
         (("recognize", "receipt", "x", "--slots", f"http://me:{CANARY}@h"), "begin with postgresql:// or redis://"),
@@ -208,6 +210,15 @@ def test_a_wrong_url_is_refused_before_anything_is_made(
     assert why in " ".join(result.stderr.split())
     assert CANARY not in result.output
     assert [path.name for path in tmp_path.iterdir()] == ["server"]
+
+
+def test_a_run_directory_may_have_a_name_like_a_url(clova: Emulator, scans: Path, tmp_path: Path) -> None:
+    """A folder that is there is a run directory, whatever its name."""
+    run = tmp_path / "a?run=b"
+    run.mkdir()
+    assert clova_ocr("batch", "receipt", scans, "--run", run).exit_code == 0
+    assert clova_ocr("status", run).exit_code == 0
+    assert clova.billed.total() == 6
 
 
 def test_options_of_directories_are_refused_for_a_server(clova: Emulator, scans: Path) -> None:

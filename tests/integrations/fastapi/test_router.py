@@ -156,6 +156,16 @@ async def test_the_log_says_why_the_service_failed(
     assert [record.levelname for record in logged] == levels
 
 
+async def test_slots_whose_server_was_never_reached_are_a_503(caplog: pytest.LogCaptureFixture) -> None:
+    """While the server of the slots was never reached, callers are asked to come back, and the operator is told why."""
+    answered = await answer_to(ConfigurationError("slots: redis://cache cannot be used", retryable=True))
+    assert (answered.status, answered.json()["type"]) == (503, "urn:clova-ocr-async:problem:not-ready")
+    assert int(answered.headers["retry-after"]) >= 1
+    assert answered.json()["retryable"] is True
+    assert "an upload was not read: slots: redis://cache cannot be used" in caplog.text
+    assert "redis" not in answered.body.decode()
+
+
 async def test_a_rate_limit_is_a_429() -> None:
     """A call that was refused for its number until its deadline is a 429 with a time to come back."""
     answered = await Upload(app_of(client_of(FakeTransport(then=BUSY), deadline=0.05)), JPEG).answer()

@@ -416,6 +416,17 @@ async def test_the_password_of_redis(
     assert CANARY not in caplog.text + repr(slots) + repr(vars(slots))
 
 
+async def test_a_cluster_of_redis_is_refused() -> None:
+    """A server of a cluster is told as that, and no call waits for it."""
+    cluster = RedisServer("--cluster-enabled", "yes")
+    try:
+        with pytest.raises(ConfigurationError, match="it is a cluster; use one Redis") as caught:
+            server_slots.user_slots(cluster.url).check_server()
+        assert not caught.value.retryable
+    finally:
+        cluster.close()
+
+
 async def test_a_database_that_redis_does_not_have_is_refused(redis_server: RedisServer) -> None:
     """A wrong number of a database is named at once; a call does not wait for it."""
     with pytest.raises(ConfigurationError, match="DB index is out of range"):
