@@ -15,7 +15,7 @@ from clova_ocr_async.errors import LedgerError
 if TYPE_CHECKING:
     from clova_ocr_async.server_url import ServerURL
 
-__all__ = ["PostgresError", "StoreAwayError", "ledger_error", "server_name"]
+__all__ = ["PostgresError", "StoreAwayError", "cause_of", "ledger_error", "server_name"]
 
 
 class PostgresError(LedgerError):
@@ -83,18 +83,21 @@ def server_name(server: ServerURL) -> str:
     return f"the PostgreSQL server at {place[1]}" if place else "the PostgreSQL server"
 
 
-def ledger_error(error: psycopg.Error, server: ServerURL) -> PostgresError:
+def ledger_error(error: psycopg.Error, server: ServerURL, holder: str = "") -> PostgresError:
     """Return the ledger's error for an error of PostgreSQL.
 
     Args:
         error: Raised by psycopg.
         server: The server.
+        holder: The program that was waited for, as it names itself; empty if it is not known.
     """
     # It becomes the context of the ledger's error, and the frames of the library hold the password.
     error.__traceback__ = error.__context__ = error.__cause__ = None
-    code = error.sqlstate or _code_of(error)
+    code = cause_of(error)[0]
     name = server_name(server)
     if (what := _AWAY.get(code) or _AWAY.get(code[:2])) is not None:
+        if holder:
+            what = f"{what}: {holder} has locked a run; let it go on (kill -CONT), or end it"
         found: PostgresError = StoreAwayError(f"{name} {what}; {_RESUME}")
     elif (what := _REFUSED.get(code) or _REFUSED.get(code[:2])) is not None:
         found = PostgresError(f"{name} {what}")
@@ -102,6 +105,17 @@ def ledger_error(error: psycopg.Error, server: ServerURL) -> PostgresError:
         found = PostgresError(f"{name} cannot be used as a ledger ({type(error).__name__}, SQLSTATE {code or 'none'})")
     found.sqlstate = code or None
     return found
+
+
+def cause_of(error: psycopg.Error) -> tuple[str, str]:
+    """Return PostgreSQL's code of an error, and the cause in words that follow "the server"; each empty if not known.
+
+    Args:
+        error: Raised by psycopg.
+    """
+    code = error.sqlstate or _code_of(error)
+    words = (_AWAY.get(code), _AWAY.get(code[:2]), _REFUSED.get(code), _REFUSED.get(code[:2]))
+    return code, next(filter(None, words), "")
 
 
 def _code_of(error: psycopg.Error) -> str:

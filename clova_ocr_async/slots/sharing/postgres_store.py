@@ -5,6 +5,7 @@ Each request is a transaction of its own and leaves nothing in the session, so P
 
 from __future__ import annotations
 
+import re
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, LiteralString
 
@@ -14,6 +15,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from clova_ocr_async.errors import ConfigurationError
 from clova_ocr_async.ledger.postgres.connection import BoundedConnection
+from clova_ocr_async.ledger.postgres.errors import cause_of
 from clova_ocr_async.slots.sharing.server_store import ServerGateStore, one_line
 from clova_ocr_async.slots.sharing.store import StoreAwayError
 
@@ -46,9 +48,10 @@ _CONNECTION: dict[str, Any] = {
     "tcp_user_timeout": 4000,  # milliseconds
 }
 _SILENCE = 6.0  # seconds without a byte of the server, which ends each statement long before, unless it has frozen
-# Of a connection that is refused, libpq gives the text alone, in the server's language. In another one than English
-# the process waits as for a server that is away, and logs the reason.
-_REFUSALS = ("authentication failed", "no password supplied", "does not exist", "no pg_hba.conf entry")
+_REFUSALS = frozenset({"28P01", "3D000", "F0000"})  # of a connection: the user, the database, the service
+_WHERE = re.compile(
+    r"^(?:connection failed: )?connection to server .*? failed: |\b(?:FATAL|ERROR): "
+)  # in libpq's words, once ours are there
 
 
 class PostgresGateStore(ServerGateStore):
@@ -125,10 +128,13 @@ class PostgresGateStore(ServerGateStore):
         return cursor
 
     def _away(self, error: psycopg.Error) -> StoreAwayError:
-        reason = one_line(error, None if self._password is None else self._password.reveal())
+        code, words = cause_of(error)
+        said = _WHERE.sub("", one_line(error, None if self._password is None else self._password.reveal()))
         if isinstance(error, errors.InsufficientPrivilege):
-            reason += (
-                f"; its owner must run: {_CREATE}; GRANT SELECT, INSERT, UPDATE ON public.clova_slots TO this user"
+            words = (
+                "does not allow this user what slots need; the owner of the database must run: "
+                f"{_CREATE}; GRANT SELECT, INSERT, UPDATE ON public.clova_slots TO this user"
             )
-        refused = error.sqlstate is None and any(words in reason for words in _REFUSALS)
-        return StoreAwayError(self._place, reason, permanent=refused or isinstance(error, psycopg.ProgrammingError))
+        reason = f"the server {words} ({said})" if words else said
+        wrong = (error.sqlstate is None and code in _REFUSALS) or isinstance(error, psycopg.ProgrammingError)
+        return StoreAwayError(self._place, reason, permanent=wrong)
