@@ -3,7 +3,8 @@
 The workers, each a process with one client. Their environment names the domain, its secret and the run:
 
     CLOVA_OCR_INVOKE_URL=… CLOVA_OCR_SECRET=… RECEIPTS_RUN=/srv/receipts/run \
-        taskiq worker taskiq_workers:broker --workers 2 --max-async-tasks 10 --shutdown-timeout 90
+        taskiq worker taskiq_workers:broker --workers 2 --max-async-tasks 10 --wait-tasks-timeout 90 \
+            --shutdown-timeout 90
 
 The sender, which needs neither domain nor secret:
 

@@ -76,6 +76,8 @@ This package is unofficial; CLOVA is NAVER's trademark.
 """
 
 
+_FOR_CALLS = ("proxy", "ca_file")  # of the common options
+
 # The values in click's messages, which stand in quotes or brackets.
 _VALUE = re.compile(r"(?<=')[^']+(?=')|(?<=\")[^\"]+(?=\")|(?<=\()[^)]+(?=\))")
 
@@ -114,7 +116,8 @@ class _LazyGroup(click.Group):
         for one in (command, *(command.commands.values() if isinstance(command, click.Group) else ())):
             # A verb with an option of the same name has its own meaning for it.
             names = {parameter.name for parameter in one.params}
-            one.params.extend(option for option in _for_verbs() if option.name not in names)
+            options = _for_verbs(calls="config" in names)
+            one.params.extend(option for option in options if option.name not in names)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's signature
@@ -122,10 +125,14 @@ class _LazyGroup(click.Group):
             formatter.write_dl(list(_VERBS.items()))
 
 
-def _for_verbs() -> list[click.Option]:
-    # A verb that calls has its own --config. The others accept it too, so that one alias fits all verbs.
+def _for_verbs(*, calls: bool) -> list[click.Option]:
+    # A verb that calls has its own --config. The others accept all that is for calls too, so that one alias fits all
+    # verbs, and their help leaves it out.
     config = click.Option(["--config"], type=click.Path(), expose_value=False, hidden=True)
-    return [*common_options(), config]
+    options = common_options()
+    for option in options:
+        option.hidden = not calls and option.name in _FOR_CALLS
+    return [*options, config]
 
 
 if TYPE_CHECKING:
@@ -207,7 +214,9 @@ def _exit_code_of(function: Callable[P, int], *args: P.args, **kwargs: P.kwargs)
         try:
             return function(*args, **kwargs)
         except ClovaOCRError as error:
-            echo_stderr(f"error: {error}", even_when_quiet=True)
+            from clova_ocr_async.cli.terminal.phrases import address_of  # the protocol is slow to import
+
+            echo_stderr(f"error: {error}{address_of(error)}", even_when_quiet=True)
             return exit_code(error)
         except OSError as error:
             if error.errno == errno.EPIPE:  # click ends silently when the reader, such as head, has enough

@@ -48,9 +48,10 @@ def _code_of(error: BaseException) -> ExitCode:
     from clova_ocr_async import errors
 
     # An outage and a full disk pass, and then the same command goes on. The same classes of errors also end single
-    # images, or mean a run that cannot be used at all; those have the codes of the table.
+    # images, or mean a run or settings that cannot be used at all; those have the codes of the table.
     is_outage = isinstance(error, errors.TransportError | errors.ServerError) and error.stops_run
-    if is_outage or (isinstance(error, errors.LedgerError) and error.resumable):
+    is_unreachable = isinstance(error, errors.ConfigurationError) and error.retryable
+    if is_outage or is_unreachable or (isinstance(error, errors.LedgerError) and error.resumable):
         return ExitCode.STOPPED
     table = (
         (errors.AuthenticationError, ExitCode.CREDENTIALS),

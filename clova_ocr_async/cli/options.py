@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -46,6 +47,7 @@ __all__ = [
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 _LONGEST_COUNT = 18  # digits; SQLite keeps whole numbers of 63 bits
+_RUN_IN_QUERY = re.compile(r"[?&]run=")
 # ASCII, because \d and float() take digits of all scripts.
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)([smhdw])", re.ASCII)
 
@@ -117,15 +119,17 @@ class _RunParam(PathParam):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Return the path, or the parsed URL, without its password."""
-        if not isinstance(value, str) or ":" not in value:
+        if not isinstance(value, str) or (":" not in value and "run=" not in value):
             return super().convert(value, param, ctx)
         from clova_ocr_async.errors import ConfigurationError
         from clova_ocr_async.server_url import POSTGRES, is_url, read_server_url, require_run
 
+        if not is_url(value):
+            if _RUN_IN_QUERY.search(value) and not os.path.lexists(value):
+                return self.fail("it is not a path, and the URL of a run begins with postgresql://", param, ctx)
+            return super().convert(value, param, ctx)
         try:
-            return (
-                require_run(read_server_url(value, POSTGRES)) if is_url(value) else super().convert(value, param, ctx)
-            )
+            return require_run(read_server_url(value, POSTGRES))
         except ConfigurationError as error:
             return self.fail(str(error), param, ctx)
 

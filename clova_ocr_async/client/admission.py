@@ -196,7 +196,8 @@ class Admission:
         total = 0.0
         for domain in domains:
             state = self._slots.state(domain)
-            total += self._domain_rate(call.document, domain, state, state.ceiling)
+            # A process may have no slot for a while: then a call waits for at least one.
+            total += self._domain_rate(call.document, domain, state, max(1, state.ceiling))
         return total
 
     def _domain_rate(self, document: type[Document], domain: Domain, state: GateState, slots: int) -> float:

@@ -171,8 +171,9 @@ class _Recognizer:
 
 
 def _waits(error: ClovaOCRError, seconds: float) -> bool:
-    # A dataset has an end, so its rows wait only for what is likely to come back.
-    return isinstance(error, LedgerError) and error.resumable and seconds < _PATIENCE
+    # A dataset has an end, so its rows wait only for servers, which are likely to come back.
+    is_ledger_away = isinstance(error, LedgerError) and error.resumable
+    return (is_ledger_away or (isinstance(error, ConfigurationError) and error.retryable)) and seconds < _PATIENCE
 
 
 def _check_columns(columns: list[str], path_column: str) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from clova_ocr_async.errors import LedgerError
 from clova_ocr_async.protocol.repr_without_values import Redacted
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ __all__ = [
     "RunTarget",
     "SettingsRow",
     "SourceRow",
+    "occupied_error",
 ]
 
 LOST_OWNER = -1
@@ -190,3 +192,17 @@ class RunRows(Protocol):
             LedgerError: There is such a run, and it was not moved to the source; there is something else.
         """
         ...
+
+
+def occupied_error(place: str, moved_to: str | None) -> LedgerError:
+    """Return the error of a run at the place of a copy.
+
+    Args:
+        place: The place.
+        moved_to: Where the run there was moved to; None if it was not.
+    """
+    moved = "" if moved_to is None else f", which was moved to {moved_to}"
+    return LedgerError(
+        f"there is a run in {place}{moved}; if it is the copy that an earlier command made, go on with it; else choose "
+        "another place"
+    )

@@ -48,7 +48,16 @@ _BYTES = "pass the bytes themselves"
 _KINDS = (
     ("a data URL", "decode what follows its comma (base64.b64decode) and pass the bytes", r"(?i:data:)[\w.+/-]*[;,]"),
     ("a file URL", "pass the path itself", r"(?i:file:/)"),
-    ("a URL", _DOWNLOAD, r"(?i:(?:https?|ftps?|s3|gs):/|[a-z][a-z0-9+.-]{1,20}+://)|.*?\?[\w.~%-]{1,64}="),
+    # Without a scheme: a host with a query, or a path with the query of a signed URL. A file may be named a?b=c.jpg.
+    (
+        "a URL",
+        _DOWNLOAD,
+        (
+            r"(?i:(?:https?|ftps?|s3|gs):/|[a-z][a-z0-9+.-]{1,20}+://"
+            r"|(?:[\w-]{1,63}\.){1,8}[a-z]{2,24}(?::\d{1,5})?/[^?\s]*+\?[\w.~%-]{1,64}="
+            r"|[^?]*+\?(?:[^&]{0,512}&){0,16}?(?:x-(?:amz|goog)-[\w-]+|\w*(?:sig|signature|token|key|secret|password))=)"
+        ),
+    ),
     ("JSON text", "pass the path or the bytes of the image alone", r"[\[{]\s*(?:[\"'\[{]|-?\d+\s*,)"),
     ("a bytes object as text", _BYTES, r"(?<=b[\"'])(?:\\x|%PDF|II\*|MM\\x)"),
     ("a picture's bytes as text", _BYTES, r"\xff\xd8\xff|\udcff\udcd8\udcff|[\x89\udc89]PNG|%PDF-|II\*\0|MM\0\*"),

@@ -80,9 +80,11 @@ class GateState:
     """A snapshot of the slots of one domain.
 
     Attributes:
-        ceiling: Calls at once that are allowed now.
+        ceiling: Calls at once that are allowed now; while a server that shares the slots is away, those that this
+            process may go on with.
         in_flight: Calls of this process that hold a slot.
-        elsewhere: Calls of other processes that hold a slot of the same shared limit, as last seen.
+        elsewhere: Calls of other processes that hold a slot of the same shared limit, as last seen; 0 while a server
+            that shares the slots is away.
         waiting: Calls of this process that wait for a slot.
         rejections: Calls of this process that the service refused because of their number or rate.
         pace: Calls a second that are allowed; None while the rate is not limited.

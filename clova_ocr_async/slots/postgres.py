@@ -5,14 +5,14 @@ from __future__ import annotations
 from clova_ocr_async.host.runtime import Runtime
 from clova_ocr_async.server_url import POSTGRES, ServerURL, parse_server_url
 from clova_ocr_async.slots.interface import checked_limits
-from clova_ocr_async.slots.shared import SERVER_LEASE, StoreSlots
+from clova_ocr_async.slots.shared import ServerSlots
 from clova_ocr_async.slots.sharing.postgres_store import PostgresGateStore
 from clova_ocr_async.slots.sharing.state import Limits
 
 __all__ = ["PostgresSlots"]
 
 
-class PostgresSlots(StoreSlots):
+class PostgresSlots(ServerSlots):
     """Slots for the calls of all processes, on any host, that use the same PostgreSQL database.
 
     One object may serve several clients of an event loop. It needs no closing. It keeps what was learned of each domain
@@ -20,8 +20,9 @@ class PostgresSlots(StoreSlots):
     nothing of the images. The table is created at its first use, if the user may do that; else the user needs the
     rights to SELECT, INSERT and UPDATE.
 
-    While the database is away, each process goes on with the slots that it had, and no new ones are granted. The slots
-    of a process that dies are free again within half a minute; for processes of the same host at once.
+    While the database is away, each process goes on with the slots that it had, and no new ones are granted. If it was
+    never reached, which a wrong URL looks like, each call fails at once; ``check_server()`` shows that before the first
+    call. The slots of a process that dies are free again within half a minute; for processes of the same host at once.
 
     Args:
         dsn: ``postgresql://user@host:port/database``, with libpq's options. For the password set ``PGPASSWORD``, or use
@@ -35,7 +36,8 @@ class PostgresSlots(StoreSlots):
 
     Raises:
         ConfigurationError: ``concurrency`` is not a whole number from 1, ``max_per_second`` not a positive number, or
-            ``dsn`` cannot be used. A call raises it if the server refuses this user.
+            ``dsn`` cannot be used. A call raises it if the server refuses this user, or was never reached; in that
+            case the error is ``retryable``.
     """
 
     def __init__(
@@ -48,4 +50,4 @@ class PostgresSlots(StoreSlots):
     ) -> None:
         limits = Limits(*checked_limits(concurrency, max_per_second))
         server = parse_server_url(dsn, POSTGRES, "dsn")
-        super().__init__(lambda: PostgresGateStore(server.url, server.password), limits, runtime, lease=SERVER_LEASE)
+        super().__init__(lambda: PostgresGateStore(server.url, server.password), limits, runtime)

@@ -11,7 +11,7 @@ from clova_ocr_async.errors import ConfigurationError
 from clova_ocr_async.host.runtime import Runtime
 from clova_ocr_async.server_url import REDIS, Password, ServerURL, parse_server_url
 from clova_ocr_async.slots.interface import checked_limits
-from clova_ocr_async.slots.shared import SERVER_LEASE, StoreSlots
+from clova_ocr_async.slots.shared import ServerSlots
 from clova_ocr_async.slots.sharing.redis_store import RedisGateStore
 from clova_ocr_async.slots.sharing.state import Limits
 
@@ -23,15 +23,16 @@ __all__ = ["RedisSlots", "password_from_env"]
 _VARIABLE = "CLOVA_OCR_REDIS_PASSWORD"
 
 
-class RedisSlots(StoreSlots):
+class RedisSlots(ServerSlots):
     """Slots for the calls of all processes, on any host, that use the same Redis server.
 
     One object may serve several clients of an event loop. It needs no closing. It keeps what was learned of each domain
     in the keys ``clova-ocr:slots:*``, under a hash of its invoke URL, and the processes that call; no secret, and
     nothing of the images. A key that nothing changes is gone after an hour.
 
-    While the server is away, each process goes on with the slots that it had, and no new ones are granted. The slots of
-    a process that dies are free again within half a minute; for processes of the same host at once.
+    While the server is away, each process goes on with the slots that it had, and no new ones are granted. If it was
+    never reached, which a wrong URL looks like, each call fails at once; ``check_server()`` shows that before the first
+    call. The slots of a process that dies are free again within half a minute; for processes of the same host at once.
 
     Args:
         url: ``redis://user@host:port/0``, or ``rediss://`` for TLS, with redis-py's options. For the password set
@@ -46,7 +47,7 @@ class RedisSlots(StoreSlots):
     Raises:
         ConfigurationError: ``concurrency`` is not a whole number from 1, ``max_per_second`` not a positive number,
             ``url`` cannot be used, or the file with the password cannot be read. A call raises it if the server refuses
-            the password.
+            the password, or was never reached; in that case the error is ``retryable``.
     """
 
     def __init__(
@@ -60,7 +61,7 @@ class RedisSlots(StoreSlots):
         limits = Limits(*checked_limits(concurrency, max_per_second))
         server = parse_server_url(url, REDIS, "url")
         password = server.password or password_from_env(os.environ)
-        super().__init__(lambda: RedisGateStore(server.url, password), limits, runtime, lease=SERVER_LEASE)
+        super().__init__(lambda: RedisGateStore(server.url, password), limits, runtime)
 
 
 def password_from_env(environ: Mapping[str, str]) -> Password | None:

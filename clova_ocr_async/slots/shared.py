@@ -25,9 +25,10 @@ from clova_ocr_async.host.runtime import Runtime
 from clova_ocr_async.slots.interface import checked_limits, min_or_none
 from clova_ocr_async.slots.limit import HeldSlot
 from clova_ocr_async.slots.sharing.broker import SlotBroker
-from clova_ocr_async.slots.sharing.outage import GRACE
+from clova_ocr_async.slots.sharing.outage import GRACE, settings_error
 from clova_ocr_async.slots.sharing.sqlite_store import SqliteGateStore, checked_path, default_path
 from clova_ocr_async.slots.sharing.state import LEASE, Limits
+from clova_ocr_async.slots.sharing.store import StoreAwayError, name_of
 from clova_ocr_async.slots.sharing.sync import GateSync
 
 if TYPE_CHECKING:
@@ -36,9 +37,10 @@ if TYPE_CHECKING:
 
     from clova_ocr_async.domains.domain import Domain
     from clova_ocr_async.slots.interface import GateState, Lane
+    from clova_ocr_async.slots.sharing.server_store import ServerGateStore
     from clova_ocr_async.slots.sharing.store import GateStore
 
-__all__ = ["SERVER_LEASE", "SharedSlots", "StoreSlots"]
+__all__ = ["SERVER_LEASE", "ServerSlots", "SharedSlots", "StoreSlots"]
 
 SERVER_LEASE = LEASE - GRACE
 """Seconds of a lease that a server keeps: a process that has just begun gives it some more, and it is still over within
@@ -139,10 +141,46 @@ class StoreSlots:
         return self._limits[domain.key]
 
 
+class ServerSlots(StoreSlots):
+    """Slots for the calls of all processes, on any host, that use the same server.
+
+    Args:
+        open_store: Returns the store on the server.
+        limits: The limits that the user gave for all domains.
+        runtime: Time and randomness.
+    """
+
+    def __init__(self, open_store: Callable[[], ServerGateStore], limits: Limits, runtime: Runtime) -> None:
+        super().__init__(open_store, limits, runtime, lease=SERVER_LEASE)
+        self._open_server = open_store
+
+    def check_server(self) -> None:
+        """Connect to the server once, and change nothing there; it blocks for some seconds at most.
+
+        A program may do this at its start. Else the first call does, and raises the same.
+
+        Raises:
+            ConfigurationError: The server cannot be reached, which is ``retryable``, or refuses this user.
+        """
+        store = self._open_server()
+        try:
+            store.load([name_of("")])
+        except StoreAwayError as error:
+            away = error
+        else:
+            return
+        finally:
+            store.close()
+        raise settings_error(away)
+
+
 class SharedSlots(StoreSlots):
     """Slots for the calls of all processes of this host that use the same file.
 
     One object may serve several clients of an event loop. It needs no closing.
+
+    Examples:
+        >>> client = ClovaOCRClient(domain, slots=SharedSlots())
 
     Args:
         path: The file; if not given, it lies in the platform's folder for the state of a user's programs. It keeps what

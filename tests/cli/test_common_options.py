@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
     from clova_ocr_async.emulator import Emulator
 
-VERBS = ("recognize", "batch", "status", "export", "purge", "emulator", "doctor", "demo")
+CALLING = ("recognize", "batch", "watch", "doctor")
+OTHERS = ("status", "export", "purge", "ledger", "ledger copy", "emulator", "demo")
 PASSWORD = "p%40ss-w@rd-of-a-proxy"
 
 
@@ -35,14 +36,17 @@ def picture(tmp_path: Path) -> Path:
     return tmp_path / "a.png"
 
 
-@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.parametrize("verb", [*CALLING, *OTHERS])
 def test_every_verb_takes_them_behind_it(verb: str) -> None:
-    """Help names them, and none is refused, whatever the verb."""
-    text = clova_ocr(verb, "--help").stdout
-    for option in ("-q, --quiet", "-v, --verbose", "--proxy URL", "--ca-file FILE"):
+    """None is refused, whatever the verb; help names them, those for calls only where calls are made."""
+    words = verb.split()
+    text = clova_ocr(*words, "--help").stdout
+    for option in ("-q, --quiet", "-v, --verbose"):
         assert option in text
+    for option in ("--proxy URL", "--ca-file FILE"):
+        assert (option in text) == (verb in CALLING)
     options = ("-q", "-vv", "--config", "x", "--proxy", "http://proxy:1", "--ca-file", "x")
-    assert clova_ocr(*options, verb, *options, "--help").exit_code == 0
+    assert clova_ocr(*options, *words, *options, "--help").exit_code == 0
 
 
 def test_the_command_names_them_too() -> None:

@@ -8,6 +8,7 @@ from clova_ocr_async import errors
 from clova_ocr_async.cli.exit_codes import ExitCode, exit_code
 from clova_ocr_async.errors import (
     ClovaOCRError,
+    ConfigurationError,
     ConnectionFailedError,
     DiskFullError,
     LedgerError,
@@ -41,6 +42,8 @@ def test_an_outage_and_a_full_disk_are_resumable() -> None:
     stops = (down, failing, DiskFullError("full"), SpendingCeilingError("reached"))
     assert [exit_code(error) for error in stops] == [ExitCode.STOPPED] * 4
     assert exit_code(LedgerError("of another key")) is ExitCode.USAGE
+    assert exit_code(ConfigurationError("no server of slots", retryable=True)) is ExitCode.STOPPED
+    assert exit_code(ConfigurationError("no domain")) is ExitCode.USAGE
 
 
 @pytest.mark.parametrize(

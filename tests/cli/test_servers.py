@@ -62,8 +62,14 @@ def test_all_that_a_run_gives_is_the_same_from_a_server(clova: Emulator, scans: 
     assert clova_ocr("batch", "receipt", scans, "--run", run).exit_code == 0
     copied = clova_ocr("ledger", "copy", run, tmp_path / "copy")
     assert copied.exit_code == 0, copied.stderr
-    assert re.search(r"copied to \S+/copy: 7 names, 6 different images, 6 answers, 0 corrections", copied.stderr)
-    assert re.search(r"both have the same content \(sha256 [0-9a-f]{64}\); go on with \S+/copy only", copied.stderr)
+    counts = "copied: 7 names, 6 different images, 6 answers, 0 corrections"
+    assert re.search(rf"{counts}; both have the same content \(sha256 [0-9a-f]{{64}}\)\n", copied.stderr)
+    assert re.search(r"from now on work only on \S+/copy\n", copied.stderr)
+    again = clova_ocr("ledger", "copy", run, tmp_path / "copy")
+    assert (again.exit_code, "if it is the copy that an earlier command made, go on with it" in again.stderr) == (
+        2,
+        True,
+    )
     assert exported(run) == exported(tmp_path / "copy")
     for place, name in ((run, "a"), (tmp_path / "copy", "b")):
         for words in (
@@ -206,7 +212,11 @@ def test_a_server_that_cannot_be_used_is_one_line(locked: str, postgres_url: str
     """Each cause has a line of its own with the way out, and 4 as its code where waiting mends it, else 2."""
     place = postgres_url.rpartition("/")[0]
     for url, code, why in (
-        (f"postgresql://me:{CANARY}@127.0.0.1:{free_port()}/ocr", 4, "does not answer; nothing more is sent"),
+        (
+            f"postgresql://me:{CANARY}@127.0.0.1:{free_port()}/ocr",
+            4,
+            "does not answer; check the host and the port in the URL",
+        ),
         (f"postgresql://me:{CANARY}@no-such-host.invalid/ocr", 4, "is not found by its name"),
         (locked.replace(CANARY, f"wrong-{CANARY}"), 2, "refuses the user or the password"),
         (locked.replace(f":{CANARY}", ""), 2, "refuses the user or the password"),
@@ -225,6 +235,34 @@ def test_a_server_that_cannot_be_used_is_one_line(locked: str, postgres_url: str
             batch = clova_ocr("batch", "receipt", scans, "--run", run, "-vv")
             assert (batch.exit_code, why in batch.stderr) == (code, True), batch.stderr
             assert CANARY not in batch.output
+
+
+def test_slots_that_cannot_be_used_are_one_line(
+    clova: Emulator, scans: Path, locked: str, redis_server: RedisServer, tmp_path: Path
+) -> None:
+    """A server of slots that cannot be used ends a command before it makes a run or sends an image, with one line."""
+    run, redis = tmp_path / "run", redis_server.url
+    for url, code, why in (
+        (
+            "redis://no-such-host.invalid/0",
+            4,
+            "Name or service not known; nothing was sent: check the URL of the slots",
+        ),
+        (f"redis://127.0.0.1:{free_port()}/0", 4, "Connection refused"),
+        ("postgresql://me@no-such-host.invalid/ocr", 4, "nothing was sent: check the URL of the slots"),
+        (redis.replace("://", f"://:{CANARY}@"), 2, "check the user in the URL, and CLOVA_OCR_REDIS_PASSWORD"),
+        (redis.replace("/0", "/99"), 2, "DB index is out of range"),
+        (locked.replace(f":{CANARY}", ""), 2, "check the user in the URL, and PGPASSWORD"),
+        (locked.replace(CANARY, f"wrong-{CANARY}"), 2, "password authentication failed"),
+        (f"{locked}?sslmode=require", 2, "check sslmode and the certificates"),
+    ):
+        for words in (("batch", "receipt", scans, "--run", run), ("recognize", "receipt", scans / "0.png")):
+            result = clova_ocr(*words, "--slots", url)
+            (line,) = [line for line in result.stderr.splitlines() if "has a password" not in line]
+            assert (result.exit_code, line.startswith("error: slots: "), why in line) == (code, True, True), line
+            assert CANARY not in result.output
+    assert not run.exists()
+    assert not clova.billed
 
 
 def test_the_password_is_taken_from_the_environment(

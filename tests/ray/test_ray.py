@@ -219,10 +219,11 @@ def test_the_location_of_a_run_is_that_of_the_program(tmp_path: Path, monkeypatc
         (DiskFullError("full"), 601.0, False),
         (LedgerError("another seal"), 0.0, False),
         (ConfigurationError("no domain"), 0.0, False),
+        (ConfigurationError("no server of slots", retryable=True), 0.0, True),
     ],
 )
-def test_rows_wait_only_for_a_ledger_that_comes_back(error: Any, seconds: float, waits: bool) -> None:
-    """Rows wait ten minutes for a ledger that is away, and for nothing else: a dataset has an end."""
+def test_rows_wait_only_for_servers_that_come_back(error: Any, seconds: float, waits: bool) -> None:
+    """Rows wait ten minutes for a ledger or slots that are away, and for nothing else: a dataset has an end."""
     assert integration._waits(error, seconds) is waits  # noqa: SLF001
 
 

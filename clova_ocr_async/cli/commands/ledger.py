@@ -17,17 +17,20 @@ if TYPE_CHECKING:
 __all__ = ["command"]
 
 
-@click.group("ledger")
-def command() -> None:
-    """Copy the ledgers of runs."""
-
-
 _EXAMPLES = """
 \b
 Examples:
   clova-ocr ledger copy run/ 'postgresql://me@db.example/ocr?run=march'
   clova-ocr ledger copy 'postgresql://me@db.example/ocr?run=march' run-march/
 """
+
+
+@click.group("ledger", epilog=_EXAMPLES)
+def command() -> None:
+    """Copy a run between a directory and a database.
+
+    A run that was copied is worked on at its new place only. clova-ocr ledger copy --help says what is copied.
+    """
 
 
 @command.command("copy", epilog=_EXAMPLES, short_help="Copy a run, and compare both.")
@@ -54,6 +57,6 @@ def copy(*, source: RunLocation, target: RunLocation) -> int:
         plural(copied.answers, "answer"),
         plural(copied.corrections, "correction"),
     )
-    echo_stderr(f"copied to {shown_run(target)}: {', '.join(counts)}")
-    echo_stderr(f"both have the same content (sha256 {copied.digest}); go on with {shown_run(target)} only")
+    echo_stderr(f"copied: {', '.join(counts)}; both have the same content (sha256 {copied.digest})")
+    echo_stderr(f"from now on work only on {shown_run(target)}")
     return exit_code()

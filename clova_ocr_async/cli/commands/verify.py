@@ -31,7 +31,7 @@ def command(*, files: tuple[str, ...]) -> int:
     from clova_ocr_async.results.redaction import Masking
     from clova_ocr_async.results.verification import find_leaks
 
-    bad = 0
+    bad = unread = 0
     masking = Masking(None, "all")
     for file in files:
         name = shown_path(masking.mask_text(file))
@@ -41,11 +41,12 @@ def command(*, files: tuple[str, ...]) -> int:
         except ImageError as error:
             # The message repeats the name, which may be a number.
             reason = masking.mask_text(str(error)).removeprefix(f"{name}: ")
-            echo_stderr(f"{name}: it cannot be checked: {reason}", even_when_quiet=True)
-            bad += 1
+            echo_stderr(f"{name}: not searched: {reason}", even_when_quiet=True)
+            unread += 1
             continue
         for kind, place in leaks:
             click.echo(printable(f"{name}: {kind}, {place}"))
         bad += bool(leaks)
-    echo_stderr(f"{plural(len(files), 'file')} searched, {bad:,} with something to remove")
-    return exit_code(unread=bad > 0)
+    missed = f"; {plural(unread, 'file was', 'files were')} not" if unread else ""
+    echo_stderr(f"{plural(len(files) - unread, 'file')} searched, {bad:,} with something to remove{missed}")
+    return exit_code(unread=bad + unread > 0)

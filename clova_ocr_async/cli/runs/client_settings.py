@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from clova_ocr_async.cli.runs.call_counter import CallCounter
     from clova_ocr_async.slots import Slots
+    from clova_ocr_async.slots.shared import ServerSlots
 
 __all__ = ["FOR_PEOPLE", "batch_client", "image_limits", "make_client", "preparation", "shared_slots", "transport"]
 
@@ -136,7 +137,8 @@ def shared_slots(
         server: The server; None for the one of the environment, if that names one.
 
     Raises:
-        ConfigurationError: The variable holds no URL of a server, or its extra is not installed.
+        ConfigurationError: The variable holds no URL of a server, its extra is not installed, or the server cannot be
+            used now.
     """
     if server is None and (text := env_value(os.environ, _SLOTS)):
         server = read_server_url(text, (*POSTGRES, *REDIS), _SLOTS)
@@ -155,7 +157,9 @@ def shared_slots(
 def _server_slots(server: ServerURL, concurrency: int | None, max_per_second: float | None) -> Slots:
     name = "RedisSlots" if server.scheme in REDIS else "PostgresSlots"
     try:
-        make: Callable[..., Slots] = getattr(importlib.import_module("clova_ocr_async.slots"), name)
+        make: Callable[..., ServerSlots] = getattr(importlib.import_module("clova_ocr_async.slots"), name)
     except ModuleNotFoundError as error:  # the message names the command that installs the extra
         raise ConfigurationError(str(error)) from None
-    return make(server, concurrency=concurrency, max_per_second=max_per_second)
+    slots = make(server, concurrency=concurrency, max_per_second=max_per_second)
+    slots.check_server()  # before a run directory is made, a pipe is read or an image is sent
+    return slots

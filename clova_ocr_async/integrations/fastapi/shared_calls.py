@@ -105,11 +105,22 @@ class SharedCalls:
             ClientDisconnect: The client of the request has gone.
         """
         call.callers += 1
-        gone = asyncio.ensure_future(_disconnected(receive))
+        loop = asyncio.get_running_loop()
+        # The one future that both set: asyncio.wait() takes as long as all the rest of this method.
+        ended = loop.create_future()
+
+        def end(_: object) -> None:
+            if not ended.done():
+                ended.set_result(None)
+
+        gone = loop.create_task(_disconnected(receive))
+        gone.add_done_callback(end)
+        call.task.add_done_callback(end)
         try:
-            await asyncio.wait((call.task, gone), return_when=asyncio.FIRST_COMPLETED)
+            await ended
         finally:
             gone.cancel()
+            call.task.remove_done_callback(end)
             call.callers -= 1
             if not call.callers and not call.task.done():
                 self._drop(call)

@@ -187,6 +187,7 @@ class Database:
         silence: Seconds without a byte of the server after which a statement is given up.
         begin_silence: The same for the beginning of a transaction.
         lock_wait: Seconds for which a transaction waits for the locks of others.
+        sends: Whether images are sent meanwhile, for the errors' words.
     """
 
     def __init__(
@@ -199,9 +200,11 @@ class Database:
         silence: float = SILENCE,
         begin_silence: float = BEGIN_SILENCE,
         lock_wait: float = LOCK_WAIT,
+        sends: bool = False,
     ) -> None:
         self._server = server
         self._lock_wait = round(lock_wait * 1000)
+        self._sends = sends
         self._patience = patience
         self._clock = clock
         self._pause = pause
@@ -266,7 +269,8 @@ class Database:
                 self._roll_back(db)
                 raise
         except psycopg.Error as error:
-            raise ledger_error(error, self._server, find_holder(error, self._server)) from None
+            holder = find_holder(error, self._server)
+            raise ledger_error(error, self._server, holder, sends=self._sends) from None
         self._idle.append(db)
         return result
 

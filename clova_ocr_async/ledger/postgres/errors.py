@@ -29,14 +29,20 @@ class PostgresError(LedgerError):
 
 
 class StoreAwayError(PostgresError):
-    """The server cannot be reached, or cannot write at present: nothing is sent, and the same run continues later."""
+    """The server cannot be reached, or cannot write at present: nothing is sent, and the same run continues later.
+
+    Attributes:
+        cause: The message without the way out.
+    """
 
     resumable = True
+    cause: str = ""
 
 
 # Source: PostgreSQL 17's manual, appendix A. By code or class; the code comes first.
+_SILENT = "does not answer"
 _AWAY = {
-    "08": "does not answer",
+    "08": _SILENT,
     "08001": "is not found by its name; check the host in the URL",
     "25006": "takes no writes: it is a standby, or was set to read only",
     "25P03": "ended a transaction of this process that had slept",
@@ -62,6 +68,8 @@ _REFUSED = {
     "42P01": "has no tables of runs any more",
 }
 _RESUME = "nothing more is sent; run again once it works, and the run continues"
+_RETRY = "try again once it works"
+_CHECK = "check the host and the port in the URL, or try again once it works"
 
 # libpq has no code for a connection that the server refused, only the server's words. A server that speaks another
 # language than English is taken for one that does not answer.
@@ -83,22 +91,27 @@ def server_name(server: ServerURL) -> str:
     return f"the PostgreSQL server at {place[1]}" if place else "the PostgreSQL server"
 
 
-def ledger_error(error: psycopg.Error, server: ServerURL, holder: str = "") -> PostgresError:
+def ledger_error(error: psycopg.Error, server: ServerURL, holder: str = "", *, sends: bool = False) -> PostgresError:
     """Return the ledger's error for an error of PostgreSQL.
 
     Args:
         error: Raised by psycopg.
         server: The server.
         holder: The program that was waited for, as it names itself; empty if it is not known.
+        sends: Whether images are sent meanwhile: then a server that is away stops that.
     """
     # It becomes the context of the ledger's error, and the frames of the library hold the password.
     error.__traceback__ = error.__context__ = error.__cause__ = None
     code = cause_of(error)[0]
     name = server_name(server)
     if (what := _AWAY.get(code) or _AWAY.get(code[:2])) is not None:
+        way_out = _RESUME if sends else _CHECK if what == _SILENT else _RETRY
         if holder:
-            what = f"{what}: {holder} has locked a run; let it go on (kill -CONT), or end it"
-        found: PostgresError = StoreAwayError(f"{name} {what}; {_RESUME}")
+            what = f"{what}: {holder} has locked a run"
+            way_out = f"let it go on (kill -CONT), or end it; {way_out}"
+        away = StoreAwayError(f"{name} {what}; {way_out}")
+        away.cause = f"{name} {what}"
+        found: PostgresError = away
     elif (what := _REFUSED.get(code) or _REFUSED.get(code[:2])) is not None:
         found = PostgresError(f"{name} {what}")
     else:

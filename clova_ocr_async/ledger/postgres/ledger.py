@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import random
 import time
@@ -47,7 +46,7 @@ from clova_ocr_async.ledger.states import (
 )
 from clova_ocr_async.ledger.stored_values import entry_of, sealed_answer, sealed_columns, sealed_failure
 from clova_ocr_async.ledger.waiting import Waiters
-from clova_ocr_async.protocol.answer_identity import is_answer_to
+from clova_ocr_async.protocol.response import is_answer_to
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -63,8 +62,6 @@ if TYPE_CHECKING:
     from clova_ocr_async.server_url import ServerURL
 
 __all__ = ["PostgresLedger"]
-
-logger = logging.getLogger("clova_ocr_async")
 
 T = TypeVar("T")
 
@@ -135,7 +132,7 @@ class PostgresLedger:
         self._confirm = partial(confirm, server=server, requested=requested)
         self.max_calls: int | None = None
         self._now = now
-        self._database = Database(server, patience)
+        self._database = Database(server, patience, sends=True)
         self._this_owner = ThisOwner(
             process or Process.this(),
             LeaseClock(lease, clock or time.monotonic, clock),
@@ -211,7 +208,9 @@ class PostgresLedger:
             self._this_owner.overflow.mark_replayed(leaving.result())
             self._payment_stop.error = None  # what could not be written down is by now
         except ClovaOCRError as error:
-            logger.warning("the ledger was not closed in order; the next process settles what is left: %s", error)
+            self._this_owner.outage.warn(
+                "the ledger was not closed in order; the next process settles what is left", error
+            )
             self._payment_stop.stop(error)
 
     async def _keep_lease(self) -> None:

@@ -7,7 +7,6 @@ this process has in that file. So no item is found finished while its answer is 
 
 from __future__ import annotations
 
-import logging
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -30,8 +29,6 @@ if TYPE_CHECKING:
     from clova_ocr_async.ledger.postgres.this_owner import ThisOwner
 
 __all__ = ["OutcomeWriter"]
-
-logger = logging.getLogger("clova_ocr_async")
 
 T = TypeVar("T")
 
@@ -153,7 +150,8 @@ class OutcomeWriter:
             # Nothing more is sent: another request could be taken for this one.
             self._stop(error)
             if self._payment_stop.is_first(record.name):
-                logger.warning("%s is kept in the overflow file, until the server can take it: %s", record.name, error)
+                what = f"{record.name} is kept in the overflow file, until the server can take it"
+                self._owner.outage.warn(what, error)
             self._owner.overflow.keep(record)
         finally:
             self._owner.overflow.reservation.end(number)

@@ -23,7 +23,16 @@ from clova_ocr_async.ledger.postgres.existing_run import lock_run, require_curre
 from clova_ocr_async.ledger.postgres.location import run_location
 from clova_ocr_async.ledger.postgres.schema import migrate
 from clova_ocr_async.ledger.postgres.snapshot import RunSnapshots, blocks_of
-from clova_ocr_async.ledger.run_rows import LOST_OWNER, AnswerRow, CorrectionRow, ItemRow, Row, SettingsRow, SourceRow
+from clova_ocr_async.ledger.run_rows import (
+    LOST_OWNER,
+    AnswerRow,
+    CorrectionRow,
+    ItemRow,
+    Row,
+    SettingsRow,
+    SourceRow,
+    occupied_error,
+)
 from clova_ocr_async.protocol.echoed_input import shown_path
 
 if TYPE_CHECKING:
@@ -167,8 +176,7 @@ class PostgresRunRows:
         """Empty a run that was moved to where it is copied from now; return its number."""
         run = lock_run(db, self._server)
         if run.moved_to != source:
-            moved = "" if run.moved_to is None else f", which was moved to {run.moved_to}"
-            raise LedgerError(f"there is a run in {self.place}{moved}; choose another name")
+            raise occupied_error(self.place, run.moved_to)
         self._require_free(db, run)
         for table in _TABLES:
             db.execute(f"DELETE FROM clova_ocr.{table} WHERE run = %s", (run.number,))

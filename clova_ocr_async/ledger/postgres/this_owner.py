@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from clova_ocr_async.errors import LedgerError
 from clova_ocr_async.ledger.overflow_file import delete_replayed
 from clova_ocr_async.ledger.postgres import owners
+from clova_ocr_async.ledger.postgres.outage_log import OutageLog
 from clova_ocr_async.ledger.postgres.run_settings import note_largest_answer
 
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ class ThisOwner:
         run: The number of the run; 0 before it has entered.
         number: Its number; 0 before it has entered. It gets another one after it has slept past its lease.
         overflow: Its overflow file.
+        outage: The log of the times in which the server is away.
     """
 
     def __init__(
@@ -77,6 +79,7 @@ class ThisOwner:
     ) -> None:
         self.run = self.number = 0
         self.overflow = overflow
+        self.outage = OutageLog()
         self._process = process
         self._clock = clock
         self._now = now
@@ -152,15 +155,16 @@ class ThisOwner:
             try:
                 self.number = database.run(self._renew, patience=0.0)
             except LedgerError as error:
-                logger.warning("the lease could not be renewed: %s", error)
+                self.outage.warn("the lease could not be renewed", error)
                 self._due = began + self._clock.lease / _TRIES  # not for every call that waits
                 return
             self._due = began + self._clock.lease / 3
+            self.outage.end()
             # Apart from the renewal: what others left may be such that it cannot be settled here.
             try:
                 replayed = database.run(partial(self.take_over, own=True), patience=0.0)
             except LedgerError as error:
-                logger.warning("what other processes left could not be settled: %s", error)
+                self.outage.warn("what other processes left could not be settled", error)
                 return
             self.overflow.mark_replayed(replayed)
             delete_replayed(replayed)

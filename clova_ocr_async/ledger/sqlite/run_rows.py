@@ -22,7 +22,16 @@ from clova_ocr_async.host.files import replace_file, temporaries_beside, tempora
 from clova_ocr_async.host.processes import Process
 from clova_ocr_async.ledger.overflow_file import has_records, overflow_paths
 from clova_ocr_async.ledger.private_file import checked_path, create_private, file_error
-from clova_ocr_async.ledger.run_rows import LOST_OWNER, AnswerRow, CorrectionRow, ItemRow, Row, SettingsRow, SourceRow
+from clova_ocr_async.ledger.run_rows import (
+    LOST_OWNER,
+    AnswerRow,
+    CorrectionRow,
+    ItemRow,
+    Row,
+    SettingsRow,
+    SourceRow,
+    occupied_error,
+)
 from clova_ocr_async.ledger.seal import NoSeal
 from clova_ocr_async.ledger.sqlite import owners
 from clova_ocr_async.ledger.sqlite.connection import Holder, connect, find_holder
@@ -167,8 +176,7 @@ class SqliteRunRows:
         with self._locked() as db:
             moved_to = read_setting(db, "moved_to")
             if moved_to != source:
-                moved = "" if moved_to is None else f", which was moved to {moved_to}"
-                raise LedgerError(f"there is a run in {self.place}{moved}; choose another place")
+                raise occupied_error(self.place, None if moved_to is None else str(moved_to))
             yield _Target(db, self._folder)
 
     @contextmanager

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from clova_ocr_async.slots.interface import GateState
 from clova_ocr_async.slots.limit import LimitSignal
 from clova_ocr_async.slots.queue import Waiter, WaitQueue
-from clova_ocr_async.slots.sharing.membership import Grant, SyncResult
+from clova_ocr_async.slots.sharing.membership import Grant, Seen, SyncResult
 from clova_ocr_async.slots.sharing.wakeup import WakeupSocket
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from clova_ocr_async.domains.domain import Domain
     from clova_ocr_async.host.runtime import Runtime
-    from clova_ocr_async.slots.limit import ConcurrencyLimit, SlotResult
+    from clova_ocr_async.slots.limit import SlotResult
     from clova_ocr_async.slots.sharing.state import Limits
     from clova_ocr_async.slots.sharing.sync import GateSync
 
@@ -116,7 +116,7 @@ class SlotBroker:
         self._queue: WaitQueue[Grant] = WaitQueue()
         self._held: Counter[str] = Counter()
         self._refused: Counter[str] = Counter()
-        self._seen: dict[str, tuple[ConcurrencyLimit, int]] = {}
+        self._seen: dict[str, Seen] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._sync_is_scheduled = False
         self._has_unsynced = False  # whether waiters may exist that the last sync was not given
@@ -128,14 +128,15 @@ class SlotBroker:
             key: The domain's key.
             limits: The limits that the user gave for it.
         """
-        limit, elsewhere = self._seen.get(key, (limits.initial_limit(), 0))
+        seen = self._seen.get(key) or Seen(limits.initial_limit())
+        at_once = limits.applied_to(seen.limit)
         return GateState(
-            ceiling=limits.applied_to(limit),
+            ceiling=at_once if seen.share is None else min(at_once, seen.share),
             in_flight=self._held[key],
-            elsewhere=elsewhere,
-            waiting=self._queue.length(key),
+            elsewhere=seen.elsewhere,
+            waiting=self._queue.lengths[key],
             rejections=self._refused[key],
-            pace=limit.pacer.rate,
+            pace=seen.limit.pacer.rate,
         )
 
     def bind_loop(self, loop: asyncio.AbstractEventLoop) -> bool:
@@ -213,7 +214,7 @@ class SlotBroker:
         return any(self._held.values()) or self._is_awaited()
 
     def _is_awaited(self) -> bool:
-        return any(self._queue.length(key) for key in self._domains)
+        return any(self._queue.lengths[key] for key in self._domains)
 
     def _needs_sync(self, waiter: Waiter[Grant]) -> bool:
         """Return whether a new waiter goes before one that the store was given, or all of those are served."""
@@ -228,7 +229,7 @@ class SlotBroker:
         # Else the last sync's waiters are still all there are. To look for them takes a pass over the whole queue.
         if self._has_unsynced or not self._is_awaited():
             waiting = {
-                key: self._queue.peek_many(key, _MAX_WAITERS) for key in self._domains if self._queue.length(key)
+                key: self._queue.peek_many(key, _MAX_WAITERS) for key in self._domains if self._queue.lengths[key]
             }
             self._sync.waiting = waiting
             self._has_unsynced = any(len(waiters) == _MAX_WAITERS for waiters in waiting.values())
@@ -251,7 +252,7 @@ class SlotBroker:
                 waiter.granted.set_result(grant)
                 self._queue.discard(waiter)
         for key, before, ended_as in result.changes:
-            for change in result.seen[key][0].changes_since(before, ended_as):
+            for change in result.seen[key].limit.changes_since(before, ended_as):
                 logger.info("domain %s: %s", self._domains[key].url, change)
         self._schedule_sync(result.next_in)
         # There may be slots for more waiters than this sync was given.

@@ -16,7 +16,7 @@ from clova_ocr_async.slots.sharing.state import FinishedCall, Limits, Member, Me
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-__all__ = ["Attempt", "Grant", "Membership", "News", "SyncResult"]
+__all__ = ["Attempt", "Grant", "Membership", "News", "Seen", "SyncResult"]
 
 _EVICT_EVERY = 0.5  # seconds between two looks for dead members; less than between two syncs of a process that waits
 _RENEW_SHARE = 6  # a lease is renewed once a sixth of it has passed: polls would otherwise change the store each time
@@ -51,20 +51,34 @@ class News(NamedTuple):
     wakeup_port: int
 
 
+class Seen(NamedTuple):
+    """What a sync has seen of a domain.
+
+    Attributes:
+        limit: Its limit.
+        elsewhere: Calls in flight of other members; 0 while the store is away, as they cannot be seen then.
+        share: Calls at once that the process may have while the store is away; None if the store is there.
+    """
+
+    limit: ConcurrencyLimit
+    elsewhere: int = 0
+    share: int | None = None
+
+
 @dataclass(slots=True)
 class SyncResult:
     """The result of a sync.
 
     Attributes:
         grants: The waiters that get a slot.
-        seen: The limit of each domain, and the calls in flight of other members.
+        seen: What it has seen of each domain.
         changes: For each domain with finished calls, the limit before, and the result of one of the calls.
         next_in: Seconds until the next sync, if it brings what no wake-up announces.
         wakeup_ports: Ports of the members to wake.
     """
 
     grants: list[tuple[Waiter[Grant], Grant]] = field(default_factory=list[tuple[Waiter[Grant], Grant]])
-    seen: dict[str, tuple[ConcurrencyLimit, int]] = field(default_factory=dict[str, tuple[ConcurrencyLimit, int]])
+    seen: dict[str, Seen] = field(default_factory=dict[str, Seen])
     changes: list[tuple[str, int, SlotResult]] = field(default_factory=list[tuple[str, int, SlotResult]])
     next_in: float | None = None
     wakeup_ports: list[int] = field(default_factory=list[int])
@@ -223,7 +237,7 @@ class Membership:
             epoch: How often the process has lost its lease.
         """
         self.held, self.domains = attempt.held, attempt.member_of
-        self._seen |= {key: limit for key, (limit, _) in attempt.result.seen.items()}
+        self._seen |= {key: seen.limit for key, seen in attempt.result.seen.items()}
         if attempt.looked_for_dead:
             self._looked_for_dead_at = attempt.now
         for waiter, (key, permit) in attempt.granted.items():
@@ -249,7 +263,7 @@ class Membership:
         attempt.held[key] += len(grants.granted)
         (attempt.member_of.add if self._name in gate.members else attempt.member_of.discard)(key)
         result = attempt.result
-        result.seen[key] = (gate.limit, gate.in_flight - attempt.held[key])
+        result.seen[key] = Seen(gate.limit, gate.in_flight - attempt.held[key])
         if finished and (ended_as := finished[-1][1]) is not None:
             result.changes.append((key, limit_before, ended_as))
         result.come_back_in(grants.next_in)

@@ -1,4 +1,4 @@
-"""What a process does while the store of its slots is away: it goes on with its last share.
+"""Outage of the store of shared slots: each process goes on with its last share.
 
 The *share* of a process is the calls that it had in flight at its last sync with the store. No other process was
 granted those slots. So if every process keeps to its share, no more calls are in flight than before the outage. A
@@ -10,6 +10,9 @@ holds for leases that a new process sees: it cannot know how long the store was 
 
 A share ends with the lease if the process did not even try to renew it: the process was stopped, and others may have
 been granted its slots.
+
+None of this is for a store that the process has never reached: its URL may be wrong, and waiting would not show it.
+That is an error, each time that it is tried.
 """
 
 from __future__ import annotations
@@ -29,7 +32,7 @@ if TYPE_CHECKING:
     from clova_ocr_async.slots.limit import ConcurrencyLimit
     from clova_ocr_async.slots.sharing.store import StoreAwayError
 
-__all__ = ["GRACE", "Outage"]
+__all__ = ["GRACE", "Outage", "settings_error"]
 
 logger = logging.getLogger("clova_ocr_async")
 
@@ -55,6 +58,8 @@ class Outage:
         self._failures = 0
         self._retry_at = float("-inf")
         self._reached_since: float | None = None
+        self._has_answered = False
+        self._place = ""
 
     @property
     def may_try(self) -> bool:
@@ -105,6 +110,10 @@ class Outage:
         self._caps = dict(self._shares)
         self._reached_since = self._runtime.clock() + within
 
+    def on_loaded(self) -> None:
+        """Record that the store has answered."""
+        self._has_answered = True
+
     def on_saving(self, held: Mapping[str, int]) -> None:
         """Record the calls in flight that are about to be stored; if it fails, they may have been stored or not."""
         for key, share in self._shares.items():
@@ -118,21 +127,32 @@ class Outage:
             self._caps = dict(self._shares)
             self._gates.clear()
             self._failures = 0
-            logger.info("the store of the slots can be used again")
+            logger.warning("slots: %s can be used again", self._place)
         self._shares = Counter(held)
 
     def on_away(self, error: StoreAwayError) -> None:
         """Record that the store is away, and when it may be tried again.
 
         Raises:
-            ConfigurationError: The settings are wrong: the store was never reached, and refuses this process.
+            ConfigurationError: The settings are or may be wrong: the store has never answered, or refuses this process.
         """
-        if error.permanent and self._reached_since is None:
-            raise ConfigurationError(f"the store of the slots: {error}")
+        if self._reached_since is None and (error.permanent or not self._has_answered):
+            raise settings_error(error)
         if not self._failures:
+            self._place = error.place
             share = self._shares.total()
             meanwhile = f"this process keeps to the {plural(share, 'slot')} that it had" if share else "nothing is sent"
             logger.warning("slots: %s; until it can, %s", error, meanwhile)
         longest = min(_LONGEST_RETRY, _FIRST_RETRY * 2.0 ** min(self._failures, 10))
         self._failures += 1
         self._retry_at = self._runtime.clock() + self._runtime.uniform(longest / 2, longest)
+
+
+def settings_error(error: StoreAwayError) -> ConfigurationError:
+    """Return the error of a store that cannot be used from the start.
+
+    Args:
+        error: Why it cannot; it is retryable if that may pass by itself.
+    """
+    way_out = "" if error.permanent else "; nothing was sent: check the URL of the slots, and whether the server runs"
+    return ConfigurationError(f"slots: {error}{way_out}", retryable=not error.permanent)

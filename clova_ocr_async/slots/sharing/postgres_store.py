@@ -48,7 +48,7 @@ _CONNECTION: dict[str, Any] = {
     "tcp_user_timeout": 4000,  # milliseconds
 }
 _SILENCE = 6.0  # seconds without a byte of the server, which ends each statement long before, unless it has frozen
-_REFUSALS = frozenset({"28P01", "3D000", "F0000"})  # of a connection: the user, the database, the service
+_REFUSALS = frozenset({"28000", "28P01", "3D000", "F0000"})  # of a connection: TLS, user, database, service
 _WHERE = re.compile(
     r"^(?:connection failed: )?connection to server .*? failed: |\b(?:FATAL|ERROR): "
 )  # in libpq's words, once ours are there

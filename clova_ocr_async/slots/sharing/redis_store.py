@@ -103,7 +103,7 @@ class RedisGateStore(ServerGateStore):
         except (exceptions.RedisError, OSError) as error:
             reason = one_line(error, None if self._password is None else self._password.reveal())
             if isinstance(error, exceptions.AuthenticationError):
-                reason = f"{reason.rstrip('.')}; check the user in the URL, and CLOVA_OCR_REDIS_PASSWORD"
+                reason = f"{reason}; check the user in the URL, and CLOVA_OCR_REDIS_PASSWORD"
             # Redis has no class of errors for the number of a database that it does not have.
             wrong = isinstance(error, _REFUSALS) or "DB index is out of range" in reason
             away = StoreAwayError(self._place, reason, permanent=wrong)

@@ -97,7 +97,7 @@ def one_line(error: Exception, secret: str | None) -> str:
         error: The error.
         secret: The password; None if there is none.
     """
-    text = " ".join(str(error).split()) or type(error).__name__
+    text = " ".join(str(error).split()).rstrip(".") or type(error).__name__
     if secret:
         text = text.replace(secret, "***")
     return text if len(text) <= _LONGEST_REASON else f"{text[:_LONGEST_REASON]}…"

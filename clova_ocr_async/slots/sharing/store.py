@@ -25,10 +25,15 @@ class StoreAwayError(Exception):
         place: The store, without its password.
         reason: Why it cannot be used.
         permanent: Whether that is wrong settings, and does not pass by itself.
+
+    Attributes:
+        place: The store, without its password.
+        permanent: Whether it does not pass by itself.
     """
 
     def __init__(self, place: str, reason: str, *, permanent: bool = False) -> None:
         super().__init__(f"{place} cannot be used: {reason}")
+        self.place = place
         self.permanent = permanent
 
 

@@ -16,7 +16,7 @@ from contextlib import nullcontext
 from typing import TYPE_CHECKING, NamedTuple
 
 from clova_ocr_async.host.processes import Process
-from clova_ocr_async.slots.sharing.membership import Grant, Membership, News, SyncResult
+from clova_ocr_async.slots.sharing.membership import Grant, Membership, News, Seen, SyncResult
 from clova_ocr_async.slots.sharing.outage import Outage
 from clova_ocr_async.slots.sharing.state import LEASE
 from clova_ocr_async.slots.sharing.store import GateConflictError, StoreAwayError, transaction
@@ -111,7 +111,7 @@ class GateSync:
 
         Raises:
             OSError: And others, for an error that the store does not make up for.
-            ConfigurationError: The store refuses this process.
+            ConfigurationError: The store was never reached, or refuses this process.
         """
         return self._sync(self.waiting)
 
@@ -173,6 +173,7 @@ class GateSync:
     def _sync_once(self, keys: Sequence[str], news: News) -> SyncResult:
         began = self._begin()
         with transaction(self._store, keys) as gates:
+            self._outage.on_loaded()
             now = self._store.now()
             self._me.compare_clocks(self._runtime.clock(), now)
             if self._store.several_hosts and self._me.is_forgotten(gates):
@@ -193,8 +194,8 @@ class GateSync:
         attempt = self._me.attempt(gates, news, self._me.store_time(began), cap=self._outage.cap)
         attempt.member_of.update(keys)  # in the store it still is: what ends now is to be reported later
         result = self._commit(attempt, began)
-        for key, (limit, _) in result.seen.items():
-            result.seen[key] = limit, max(0, self._limits[key].applied_to(limit) - self._outage.share(key))
+        for key, seen in result.seen.items():
+            result.seen[key] = Seen(seen.limit, share=self._outage.share(key))
         result.come_back_in(self._outage.retry_in)
         return result
 

@@ -50,17 +50,36 @@ def opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[ServerURL]:
     return found
 
 
+class _Reached(slots.LocalSlots):
+    """Slots whose server was looked for."""
+
+    def __init__(self, error: ConfigurationError | None, **limits: Any) -> None:
+        super().__init__(**limits)
+        self._error = error
+
+    def check_server(self) -> None:
+        """Raise the error, if there is one."""
+        if self._error is not None:
+            raise self._error
+
+
 class ServerSlots:
-    """Slots of servers in their place: those of one process; ``made`` has what each was made of."""
+    """Slots of servers in their place: those of one process.
+
+    Attributes:
+        made: What each was made of.
+        error: Raised by a look for the server; None if it is there.
+    """
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.made: list[tuple[str, ServerURL, dict[str, Any]]] = []
+        self.error: ConfigurationError | None = None
         for name in ("PostgresSlots", "RedisSlots"):
             monkeypatch.setitem(vars(slots), name, partial(self._make, name))  # whether its library is there or not
 
     def _make(self, name: str, server: ServerURL, **limits: Any) -> slots.LocalSlots:
         self.made.append((name, server, limits))
-        return slots.LocalSlots(**limits)
+        return _Reached(self.error, **limits)
 
 
 @pytest.fixture
@@ -221,8 +240,9 @@ def test_a_run_is_copied_to_a_server_and_back(clova: Emulator, scans: Path, run:
     assert clova_ocr("batch", "receipt", scans, "--run", run, "--max-calls", "2").exit_code == 4
     copied = clova_ocr("ledger", "copy", run, URL)
     assert copied.exit_code == 0, copied.output
-    assert f"copied to {URL}: 7 names, 6 different images, 2 answers, 0 corrections" in copied.stderr
-    assert re.search(r"the same content \(sha256 [0-9a-f]{64}\); go on with postgresql://\S+ only", copied.stderr)
+    assert "copied: 7 names, 6 different images, 2 answers, 0 corrections; both" in copied.stderr
+    assert re.search(r"the same content \(sha256 [0-9a-f]{64}\)\n", copied.stderr)
+    assert f"from now on work only on {URL}\n" in copied.stderr
     assert re.search(r"moved to   \S+/server/march on \S+, and is worked on there", clova_ocr("status", run).stdout)
     assert clova_ocr("batch", "receipt", scans, "--run", run).exit_code == 2
     assert clova_ocr("batch", "receipt", scans, "--run", URL, "--max-calls", "none").exit_code == 0
@@ -357,6 +377,23 @@ def test_a_command_takes_its_slots_from_the_server(verb: str, scans: Path, serve
     assert result.exit_code == 0, result.stderr
     assert len(records_in(result.stdout)) == 1
     assert [server for _, server, _ in server_slots.made] == [ServerURL("redis://cache/0")]
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [(ConfigurationError("no answer", retryable=True), 4), (ConfigurationError("wrong password"), 2)],
+)
+def test_a_server_of_slots_that_cannot_be_used_ends_the_command_at_once(
+    error: ConfigurationError, code: int, clova: Emulator, scans: Path, server_slots: ServerSlots, tmp_path: Path
+) -> None:
+    """A command whose server of slots is not there sends nothing, and makes no run: one line says why."""
+    server_slots.error = error
+    run = tmp_path / "run"
+    for words in (("recognize", "receipt", scans / "0.png"), ("batch", "receipt", scans, "--run", run)):
+        result = clova_ocr(*words, "--slots", "redis://cache/0")
+        assert (result.exit_code, result.stderr) == (code, f"error: {error}\n")
+    assert not run.exists()
+    assert not clova.billed
 
 
 def test_slots_without_their_library_say_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

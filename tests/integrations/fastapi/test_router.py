@@ -22,6 +22,7 @@ from clova_ocr_async import (
     ConfigurationError,
     ConnectionFailedError,
     ConnectionLostError,
+    DiskFullError,
     HTTPResponse,
     IdCard,
     ImageError,
@@ -133,6 +134,26 @@ async def test_what_the_operator_must_repair_is_logged(step: Any, caplog: pytest
     assert record.levelname == "ERROR"
     assert "HTTP " in record.getMessage()
     assert "HTTP " not in answered.body.decode()
+
+
+@pytest.mark.parametrize(
+    ("step", "levels"),
+    [
+        (ConnectionFailedError, ["WARNING"]),
+        (ResponseTimeoutError, ["WARNING"]),
+        (FAILED, ["WARNING"]),
+        (DiskFullError("no space left"), ["ERROR"]),
+        (NOTHING_READ, []),
+        (OverloadedError("too many calls", retry_after=1.0), []),
+    ],
+)
+async def test_the_log_says_why_the_service_failed(
+    step: Any, levels: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    """A failure of the service is in the log with its reason, as the answer has none; refusals of callers are not."""
+    await answer_to(step)
+    logged = [record for record in caplog.records if record.getMessage().startswith("an upload was not read: ")]
+    assert [record.levelname for record in logged] == levels
 
 
 async def test_a_rate_limit_is_a_429() -> None:

@@ -57,14 +57,19 @@ class Engine:
         self.task = recognize_task(self.broker, make_client=ClovaOCRClient.from_env, ledger=folder / "run")
 
     @contextmanager
-    def worker(self) -> Generator[subprocess.Popen[bytes]]:
-        """Start a worker, with the process that watches it; end both at the end."""
+    def worker(self, *options: str, secret: str | None = None) -> Generator[subprocess.Popen[bytes]]:
+        """Start a worker, with the process that watches it; end both at the end.
+
+        Args:
+            options: Further options of Taskiq.
+            secret: The secret of the domain, if it is another one.
+        """
         command = [sys.executable, "-m", "taskiq", "worker", "worker_app:broker", "--workers", "1"]
         with self._log.open("ab") as log:
             process = subprocess.Popen(
-                [*command, "--max-async-tasks", "5"],
+                [*command, "--max-async-tasks", "5", *options],
                 cwd=HERE,
-                env=self._environ,
+                env=self._environ | ({} if secret is None else {"CLOVA_OCR_SECRET": secret}),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -230,3 +235,32 @@ async def test_the_taskiq_example_reads_what_it_is_given(
     assert " skipped None ImageError: " in missing
     assert sender.returncode == 1
     assert clova_emulator.billed.total() == 2
+
+
+def ended(process: subprocess.Popen[bytes]) -> int:
+    """Ask a worker to end, as a service manager does, and return its exit code."""
+    process.send_signal(signal.SIGTERM)
+    return process.wait(60)
+
+
+def test_a_worker_on_an_idle_queue_ends_on_sigterm(engine: Engine) -> None:
+    """A worker that waits for messages ends in order when it is asked to."""
+    with engine.worker() as process:
+        wait_for(lambda: "Listening started" in engine.log, within=60)
+        assert ended(process) == 0
+
+
+@pytest.mark.clova_emulator(latency=0.01)
+async def test_a_worker_whose_images_wait_ends_after_the_time_for_tasks(engine: Engine, tmp_path: Path) -> None:
+    """With --wait-tasks-timeout a worker ends although its images wait, and leaves their messages to the next one."""
+    await engine.broker.startup()
+    (path,) = scans(tmp_path, 1)
+    with engine.worker("--wait-tasks-timeout", "1", secret="wrong") as process:
+        message = await engine.task.kiq(path, "receipt")
+        await asyncio.to_thread(wait_for, lambda: "nothing is sent for now" in engine.log, within=60)
+        assert await asyncio.to_thread(ended, process) == 0
+    await engine.age()
+    with engine.worker():
+        row = await engine.row(message)
+    await engine.broker.shutdown()
+    assert (row["status"], row["billed"]) == ("succeeded", True)

@@ -255,7 +255,9 @@ async def test_a_run_is_not_copied_over_another_one(run: str, tmp_path: Path) ->
     await leave_run(there.run, ["read"])
     await leave_run(third.run, ["read"])
     await read_images(run, "a")
-    with pytest.raises(LedgerError, match=r"there is a run in postgresql://.*run=march; choose another name"):
+    with pytest.raises(
+        LedgerError, match=r"there is a run in postgresql://.*run=march; if it .* else choose another place"
+    ):
         copy_run(there.rows, PostgresRunRows(run))
     with pytest.raises(LedgerError, match="both the run and the place of its copy"):
         copy_run(PostgresRunRows(run), PostgresRunRows(run))

@@ -107,7 +107,7 @@ async def test_corrections_go_on_after_the_server_was_away(run: str, postgres_se
     with PostgresCorrections(run, patience=0.0) as record:
         postgres_server.stop()
         try:
-            with pytest.raises(LedgerError, match="run again once it works"):
+            with pytest.raises(LedgerError, match="try again once it works"):
                 record.append(item("a"), SHOP, after=0)
         finally:
             postgres_server.start()

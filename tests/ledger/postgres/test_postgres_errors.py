@@ -50,6 +50,21 @@ def test_what_passes_is_resumable(code: str) -> None:
     assert CANARY not in str(error)
 
 
+@pytest.mark.parametrize(
+    ("code", "sends", "way_out"),
+    [
+        ("08006", True, "does not answer; nothing more is sent; run again once it works, and the run continues"),
+        ("08006", False, "does not answer; check the host and the port in the URL, or try again once it works"),
+        ("08001", False, "is not found by its name; check the host in the URL; try again once it works"),
+        ("57P03", False, "is shutting down, starts, or has ended the transaction; try again once it works"),
+    ],
+)
+def test_the_way_out_is_that_of_the_command(code: str, sends: bool, way_out: str) -> None:
+    """Only where images are sent does a message say that nothing more is."""
+    error = ledger_error(errors.lookup(code)(CANARY), SERVER, sends=sends)
+    assert str(error) == f"the PostgreSQL server at db.example:5433 {way_out}"
+
+
 @pytest.mark.parametrize("code", ["28000", "28P01", "3D000", "3F000", "42501", "42P01", "42703", "22P05"])
 def test_what_stays_is_not(code: str) -> None:
     """An error that waiting does not mend ends the run; its code is in it, and the server's words are not."""

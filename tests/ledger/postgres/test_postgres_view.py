@@ -168,7 +168,7 @@ async def test_a_view_outlasts_a_restart_of_the_server(run: str, postgres_server
         assert next(records).path == "read"
         postgres_server.stop()
         try:
-            with pytest.raises(StoreAwayError, match="run again once it works"):
+            with pytest.raises(StoreAwayError, match="try again once it works"):
                 view.status()
             records.close()
             with pytest.raises(StoreAwayError):

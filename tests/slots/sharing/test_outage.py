@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import TYPE_CHECKING
 
 import pytest
-from support.fakes import FakeTime
-from support.slots import AWAY, MemoryServerStore
+from support.fakes import JPEG, FakeTime, FakeTransport, Held, domain, jump, run_jumping, steps
+from support.slots import AWAY, Holder, MemoryServerHost, MemoryServerStore, held, loop_runtime
 
-from clova_ocr_async.errors import ConfigurationError
+from clova_ocr_async.client import ClovaOCRClient
+from clova_ocr_async.documents import Receipt
+from clova_ocr_async.errors import ConfigurationError, OverloadedError
 from clova_ocr_async.host.processes import Process
+from clova_ocr_async.slots import GateState
 from clova_ocr_async.slots.limit import LimitSignal
 from clova_ocr_async.slots.queue import Waiter
+from clova_ocr_async.slots.shared import ServerSlots
 from clova_ocr_async.slots.sharing.membership import Grant, SyncResult
 from clova_ocr_async.slots.sharing.outage import GRACE
 from clova_ocr_async.slots.sharing.server_store import one_line
@@ -181,18 +186,15 @@ async def test_a_process_goes_on_with_its_share(scene: Scene) -> None:
 
 
 async def test_a_process_without_a_share_waits(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
-    """A process that held no slot gets none while the server is away, also if it never reached the server."""
-    new = scene.peer("boot-3 pid:[1]")
-    new.store.away = AWAY
+    """A process that held no slot gets none while the server is away, and one soon after the server is back."""
     scene.go(AWAY)
-    assert [scene.one.take(), new.take()] == [0, 0]
-    assert caplog.text.count("until it can, nothing is sent") == 2
-    new.store.away = None
+    assert scene.one.take() == 0
+    assert caplog.text.count("until it can, nothing is sent") == 1
+    scene.go(None)
     scene.retry()
+    scene.one.run()
     scene.time.now += GRACE
-    new.run()
-    scene.time.now += GRACE
-    assert new.take() == 1
+    assert scene.one.take() == 1
 
 
 async def test_the_server_is_tried_again_soon_and_then_less_often(scene: Scene) -> None:
@@ -218,7 +220,7 @@ async def test_the_server_is_tried_again_soon_and_then_less_often(scene: Scene) 
 
 
 async def test_an_outage_is_logged_once(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
-    """The beginning of an outage is a warning that names the server and the share; its end is an info."""
+    """The beginning of an outage is a warning that names the server and the share; its end is another one."""
     caplog.set_level(logging.INFO)
     scene.one.take(calls=2)
     for away in (AWAY, AWAY, AWAY, None, None):
@@ -229,7 +231,7 @@ async def test_an_outage_is_logged_once(scene: Scene, caplog: pytest.LogCaptureF
     assert first == "WARNING"
     assert "memory://server cannot be used: it is away" in warning
     assert "keeps to the 2 slots" in warning
-    assert last == ("INFO", "the store of the slots can be used again")
+    assert last == ("WARNING", "slots: memory://server can be used again")
 
 
 async def test_a_change_that_may_be_stored_lowers_the_share(scene: Scene) -> None:
@@ -273,11 +275,57 @@ async def test_results_of_an_outage_are_learned_for_its_time(scene: Scene) -> No
 
 
 async def test_the_state_in_an_outage_is_the_share(scene: Scene) -> None:
-    """In an outage the slots beyond the share count as those of others."""
+    """In an outage the state shows the share, and no calls of others: nobody can know of them."""
     scene.one.take("b", 2)
+    scene.two.take("b", 2)
     scene.go(AWAY)
-    _, elsewhere = scene.one.run("b", 9).seen["b"]
-    assert elsewhere == 5 - 2
+    seen = scene.one.run("b", 9).seen["b"]
+    assert (seen.share, seen.elsewhere) == (2, 0)
+    scene.go(None)
+    scene.retry()
+    seen = scene.one.run("b", 9).seen["b"]
+    assert (seen.share, seen.elsewhere) == (None, 2)
+
+
+async def test_users_see_their_share_in_an_outage() -> None:
+    """The state of a domain has the calls that may be in flight in the outage as its ceiling, and none of others."""
+    host = MemoryServerHost()
+    one, two = host.slots(2), host.slots(2)
+    async with held(Holder(one), Holder(two)):
+        assert two.state(domain()) == GateState(ceiling=2, in_flight=1, elsewhere=1)
+        host.stores[1].away = AWAY
+        waiting = Holder(two, since=1.0)
+        await steps()
+        assert two.state(domain()) == GateState(ceiling=1, in_flight=1, waiting=1)
+        host.stores[1].away = None
+        waiting.task.cancel()
+        await asyncio.wait([waiting.task])
+
+
+def test_a_deadline_in_an_outage() -> None:
+    """A call that has no slot in an outage fails when its deadline passes, with an estimate as if it had one."""
+
+    async def main() -> None:
+        host, answering = MemoryServerHost(), Held()
+        slots = host.slots(3, runtime=loop_runtime())
+        client = ClovaOCRClient(
+            domain(), transport=FakeTransport(then=answering), slots=slots, runtime=loop_runtime(), deadline=60
+        )
+        first = asyncio.create_task(client.recognize(JPEG, Receipt))
+        await answering.reached.wait()
+        jump(5.0)
+        answering.go_on.set()
+        await first
+        host.stores[0].away = AWAY
+        late = asyncio.create_task(client.recognize(JPEG + b"2", Receipt))
+        await steps()
+        assert slots.state(domain()) == GateState(ceiling=0, waiting=1)
+        jump(61.0)
+        with pytest.raises(OverloadedError) as caught:
+            await late
+        assert caught.value.retry_after == pytest.approx(5.0, abs=0.5)
+
+    run_jumping(main())
 
 
 async def test_what_was_released_in_an_outage_is_reported_after_it(scene: Scene) -> None:
@@ -305,6 +353,53 @@ async def test_settings_that_are_wrong_are_an_error(scene: Scene) -> None:
     scene.go(refusal)
     scene.one.end()
     assert scene.one.take(calls=3) == 1
+
+
+async def test_a_server_that_was_never_reached_is_an_error(scene: Scene) -> None:
+    """A server that a process has never reached is an error each time, that may pass; once reached, it may go away."""
+    new = scene.peer("boot-3 pid:[1]")
+    new.store.away = AWAY
+    for _ in range(2):
+        with pytest.raises(
+            ConfigurationError, match=r"slots: memory://server .*: it is away; nothing was sent"
+        ) as caught:
+            new.run()
+        assert caught.value.retryable
+    new.store.away = None
+    scene.time.now += GRACE
+    assert new.take() == 1
+    new.store.away = AWAY
+    new.end()
+    assert new.take() == 1
+
+
+async def test_a_program_can_look_for_its_server(scene: Scene) -> None:
+    """A look at the server raises what the first call would, stores nothing, and leaves no connection open."""
+    store = MemoryServerStore(scene.rows, lambda: scene.time.now)
+    slots = ServerSlots(lambda: store, Limits(), scene.time.runtime())
+    before = scene.rows.copy()
+    slots.check_server()
+    assert (scene.rows, store.swaps, store.is_open) == (before, 0, False)
+    store.away = AWAY
+    with pytest.raises(ConfigurationError, match="it is away; nothing was sent: check the URL") as caught:
+        slots.check_server()
+    assert caught.value.retryable
+    store.away = StoreAwayError("memory://server", "wrong password", permanent=True)
+    with pytest.raises(ConfigurationError, match=r"wrong password$") as caught:
+        slots.check_server()
+    assert not caught.value.retryable
+
+
+async def test_a_server_that_many_begin_at_once_is_waited_for(scene: Scene) -> None:
+    """A process that reached the server and never came first has no wrong settings: it waits, and goes on."""
+    new = scene.peer("boot-3 pid:[1]")
+    new.store.before_swap = lambda: scene.rows.update({name: row + b" " for name, row in scene.rows.items()})
+    assert new.take() == 0
+    new.store.before_swap = int
+    scene.retry()
+    new.run()
+    scene.time.now += GRACE
+    assert new.take() == 1
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -188,15 +188,28 @@ def test_a_server_that_is_not_there(url: str) -> None:
     assert not any(CANARY in text for text in frames_of(caught.value))
 
 
+async def test_a_server_that_was_never_reached(url: str) -> None:
+    """The first call fails at once if its server is not there, and so does a look for it; no call waits."""
+    scheme, _, rest = url.partition("://")
+    for host in ("no-such-host.invalid", f"127.0.0.1:{free_port()}"):
+        slots = server_slots.user_slots(f"{scheme}://{host}/{rest.rpartition('/')[2]}")
+        for ask in (call(slots), asyncio.to_thread(slots.check_server)):
+            with pytest.raises(ConfigurationError, match="nothing was sent: check the URL of the slots") as caught:
+                await ask
+            assert caught.value.retryable
+    server_slots.user_slots(url).check_server()
+
+
 @pytest.mark.parametrize("kind", ["postgres", "redis"])
 async def test_a_server_that_starts_again(
     kind: str, request: pytest.FixtureRequest, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """While the server is away, a process goes on with its share and a new one waits; then all goes on."""
+    """While the server is away, a process goes on with its share and one without a share waits; then all goes on."""
     caplog.set_level(logging.INFO)
     server = request.getfixturevalue(f"{kind}_server")
     url = request.getfixturevalue(f"{kind}_url")
     slots, other = server_slots.user_slots(url, concurrency=2), server_slots.user_slots(url, concurrency=2)
+    await call(other)  # a server that was never reached is no outage
     keeps = Holder(slots)
     await keeps.until_granted()
     server.stop()
@@ -213,7 +226,7 @@ async def test_a_server_that_starts_again(
         await second.granted.wait()
     await first.end()
     await second.end()
-    assert "the store of the slots can be used again" in caplog.text
+    assert "can be used again" in caplog.text
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -278,6 +291,17 @@ async def test_a_user_who_does_not_exist(postgres_server: PostgresServer) -> Non
     ):
         with pytest.raises(ConfigurationError, match=f"cannot be used: {words} not exist"):
             await call(server_slots.user_slots(url))
+
+
+@pytest.mark.parametrize(
+    ("option", "way_out"),
+    [("sslmode=require", "check sslmode and the certificates"), ("service=none", "check ~/.pg_service.conf")],
+)
+async def test_wrong_options_of_a_url(postgres_url: str, option: str, way_out: str) -> None:
+    """Options that the server cannot follow are an error that waiting does not mend, with the way out."""
+    with pytest.raises(ConfigurationError, match=re.escape(way_out)) as caught:
+        await call(server_slots.user_slots(f"{postgres_url}?{option}"))
+    assert not caught.value.retryable
 
 
 def test_between_two_requests_the_session_is_as_new(postgres_server: PostgresServer, postgres_url: str) -> None:
