@@ -316,7 +316,7 @@ async def test_a_place_that_holds_something_is_refused(tmp_path: Path) -> None:
     (tmp_path / "c" / "photo.jpg").touch()
     (tmp_path / "d").touch()
     for name, match in (
-        ("b", r"there is a run in .*/b on .*; choose another place"),
+        ("b", r"there is a run in .*/b on .*; else choose another place"),
         ("c", "holds other things"),
         ("d", "Not a directory"),
         ("d/e", "would be in a file"),
