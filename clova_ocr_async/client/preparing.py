@@ -206,7 +206,7 @@ def make_picture(opened: OpenedImage, limits: ImageLimits, preparation: Preparat
     facts, warnings = _check(image, limits)
     if opened.cut is not None:  # rendered, now that it is known to be the only page
         return _made(opened, *_cut(image.data, opened.cut, limits, preparation, image.name), limits=limits)
-    made = PreparedImage(image, opened.record or _record_of(image, facts))
+    made = PreparedImage(image, opened.record or _record_of(image, facts, limits))
     _log(warnings)
     return made
 
@@ -261,7 +261,7 @@ def _subject(name: str) -> str:
     return f"image {quoted(name)}"
 
 
-def _record_of(image: Image, facts: ImageFacts) -> Picture:
+def _record_of(image: Image, facts: ImageFacts, limits: ImageLimits) -> Picture:
     """Return the record of an image that is sent byte for byte.
 
     Raises:
@@ -273,8 +273,10 @@ def _record_of(image: Image, facts: ImageFacts) -> Picture:
         picture = cut_page(image.data, 1, max_bytes=None, preparation=None, name=_subject(image.name))[1]
     except ConfigurationError:
         return Picture()
-    except ImageError:
-        if pdf_completeness(image.data) is not Completeness.COMPLETE:  # and the limits allow that
+    except ImageError as error:
+        # A file that lost its last bytes may count as complete by its bytes alone.
+        truncated = error.truncated or pdf_completeness(image.data) is not Completeness.COMPLETE
+        if truncated and limits.allow_truncated:
             return Picture()
         raise
     return Picture() if picture.page is not None else picture  # the limits may allow several pages

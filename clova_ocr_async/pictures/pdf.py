@@ -201,7 +201,7 @@ class _Document:
             self._keep_layers(target)
             page = target.pages[0]
             file = io.BytesIO()
-            # With a random /ID, as qpdf writes it by default, the same page would have another hash in each run. A
+            # By default qpdf makes the /ID of the time, and the same page would have another hash in each run. A
             # deterministic one is an MD5 of the whole page, which takes longer than all else, and no reader needs it.
             target.save(file, static_id=True)
             data = file.getvalue()

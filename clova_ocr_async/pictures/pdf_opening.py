@@ -64,7 +64,7 @@ def check_not_recovered(name: str, stream: BinaryIO, warnings: Iterable[object])
     size = stream.seek(0, io.SEEK_END)
     stream.seek(max(0, size - _TAIL))
     tail = stream.read(_TAIL)
-    if b"%%EOF" not in tail:
+    if tail.rfind(b"%%EOF") <= tail.rfind(b"startxref"):  # or neither is there
         raise ImageError(f"{name} is cut off: the end of its pdf data is missing; get the whole file", truncated=True)
     raise ImageError(
         f"{name} is damaged, and parts of it may be lost; get the whole file, or repair it and look whether everything "

@@ -46,6 +46,12 @@ def test_equal_files_give_equal_bytes(tmp_path: Path) -> None:
     assert len({cut(path, 2)[0], cut(data, 2)[0], cut(path, 2)[0]}) == 1
 
 
+def test_a_page_has_the_same_id_at_any_time() -> None:
+    """The id of a file that qpdf writes is made of the time by default; that of a page is qpdf's fixed one."""
+    with pikepdf.open(io.BytesIO(cut(pdf_of(2), 2)[0])) as pdf:
+        assert [bytes(part).hex()[:16] for part in pdf.trailer.ID] == ["3141592653589793"] * 2
+
+
 def test_a_file_of_one_page_is_sent_byte_for_byte(tmp_path: Path) -> None:
     """The only page of a file is the file itself, with page and steps left empty."""
     path = tmp_path / "one.pdf"
