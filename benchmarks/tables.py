@@ -326,14 +326,14 @@ def of_cpu(format_: str, place: Path, count: int, rounds: int) -> list[Row]:
 def of_memory(place: Path, *, quick: bool) -> list[Row]:
     """Measure the peaks of the exports, and how they grow."""
     wanted = {name: (200, 200, 200) if quick else (SMALLER, LARGER, most) for name, most in LARGE.items()}
-    for count in sorted(set().union(*wanted.values())):
+    for count in sorted({count for counts in wanted.values() for count in counts}):
         if not (place / f"{count}").exists():
             make_run(place / f"{count}", count)
     # The longest first, beside each other.
     pairs = sorted({(count, name) for name, counts in wanted.items() for count in counts}, reverse=True)
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        found = pool.map(lambda pair: _peak_of(pair[1], place, pair[0]), pairs)
-        peaks = dict(zip(pairs, found, strict=True))
+        found = [pool.submit(_peak_of, name, place, count) for count, name in pairs]
+        peaks = {pair: each.result() for pair, each in zip(pairs, found, strict=True)}
     rows_: list[Row] = []
     for name, counts in wanted.items():
         first, second, last = (peaks[count, name] for count in counts)

@@ -8,6 +8,7 @@ Source: PostgreSQL 17, 32.1.1.2 "Connection URIs"; redis-py 6, ``redis.from_url`
 
 from __future__ import annotations
 
+import inspect
 import re
 import warnings
 from dataclasses import dataclass
@@ -40,6 +41,7 @@ REDIS = ("redis", "rediss")
 
 _REDIS_PATH = re.compile(r"(?:/[0-9]*)?")
 _LONGEST_RUN = 128  # characters
+_PACKAGE = f"{__name__.partition('.')[0]}."
 
 # A password may hold an @ that should be encoded. Behind the hosts an @ is refused: then a password that holds / ? or #
 # unencoded would pass for a host, a database or an option, and be shown.
@@ -115,8 +117,17 @@ def parse_server_url(text: str | ServerURL, schemes: Sequence[str], name: str = 
     """
     found = read_server_url(text, schemes, name)
     if found is not text and found.warning is not None:
-        warnings.warn(found.warning, stacklevel=3)
+        warnings.warn(found.warning, stacklevel=_level_of_user())
     return found
+
+
+def _level_of_user() -> int:
+    """Return the ``stacklevel`` of the line that has called this package, for a warning of the function that calls."""
+    # Counted, as a URL is parsed at many doors: Python 3.11 cannot pass over the files of a package.
+    level, frame = 0, inspect.currentframe()
+    while frame is not None and f"{frame.f_globals.get('__name__', '')}.".startswith(_PACKAGE):
+        level, frame = level + 1, frame.f_back
+    return level
 
 
 def read_server_url(text: str | ServerURL, schemes: Sequence[str], name: str = "the URL") -> ServerURL:

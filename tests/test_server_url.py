@@ -5,12 +5,20 @@ import pickle
 import string
 import traceback
 import warnings
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.fakes import domain
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+from clova_ocr_async.batch import BatchDispatcher
+from clova_ocr_async.client import ClovaOCRClient
 from clova_ocr_async.errors import ConfigurationError
+from clova_ocr_async.ledger.opening import locate
 from clova_ocr_async.secret import SecretText
 from clova_ocr_async.server_url import (
     POSTGRES,
@@ -169,6 +177,21 @@ def test_a_password_is_warned_of_once() -> None:
             warnings.simplefilter("error")
             assert parse_server_url(found, (*POSTGRES, *REDIS)) is found
     assert parse_server_url("postgresql://me@db/x", POSTGRES).warning is None
+
+
+@pytest.mark.parametrize(
+    "door",
+    [
+        lambda url: parse_server_url(url, POSTGRES),
+        locate,
+        lambda url: BatchDispatcher(ClovaOCRClient(domain()), ledger=url),
+    ],
+)
+def test_a_warning_is_of_the_line_that_gave_the_url(door: Callable[[str], object]) -> None:
+    """However many functions of the package are between, the warning names the user's file."""
+    with pytest.warns(UserWarning, match="PGPASSWORD") as caught:
+        door("postgresql://me:pw@db/x?run=a")
+    assert [one.filename for one in caught] == [__file__]
 
 
 def test_a_parsed_url_is_checked_for_its_scheme() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import ipaddress
 import logging
@@ -43,19 +44,23 @@ if TYPE_CHECKING:
     from clova_ocr_async.batch.stop import StopSwitch
     from clova_ocr_async.batch.unfinished import UnfinishedFiles
     from clova_ocr_async.client.client import ClovaOCRClient
+    from clova_ocr_async.client.preparing import PreparedImage
     from clova_ocr_async.documents.base import Document
     from clova_ocr_async.documents.recognition import Recognition
     from clova_ocr_async.domains.domain import Domain
     from clova_ocr_async.ledger.states import Claim, Entry
     from clova_ocr_async.ledger.storage import Ledger
 
-__all__ = ["READER_THREADS", "LedgeredReader", "is_gone", "services_of"]
+__all__ = ["MOST_INTERRUPTED", "READER_THREADS", "LedgeredReader", "is_gone", "services_of"]
 
 logger = logging.getLogger("clova_ocr_async")
 
 READER_THREADS = 2
 """Threads of a batch that read and hash. More threads only compete for the interpreter, and each keeps the memory of
 the last large files it has read; two are enough, for no service answers as fast as a disk."""
+
+MOST_INTERRUPTED = 3
+"""Processes that one image may interrupt, one after the other; then it is parked."""
 
 _VENDOR = ".apigw.ntruss.com"
 
@@ -93,6 +98,7 @@ class LedgeredReader:
         self._listed = listed
         self._threads = CapacityLimiter(READER_THREADS)
         self._hashes = FileHashes()
+        self._trial = asyncio.Lock()
 
     async def process(
         self, source: Any, document: type[Document], progress: ImageProgress, until: float | None = None
@@ -195,7 +201,7 @@ class LedgeredReader:
     ) -> Outcome[Any]:
         result: Recognition[Any] | ClovaOCRError
         try:
-            prepared = await make_picture_of(hashed, self._client.loader)
+            prepared = await self._make_picture(hashed, journal.claim)
             if hashed.opened.needs_preparation:
                 journal.progress.hold_bytes(len(prepared.image.data))
             # It is stored with the mark of the request: a run that is killed can still map the polygons of its answer.
@@ -223,6 +229,29 @@ class LedgeredReader:
         journal.progress.settle(outcome)
         await self._settle(journal.claim, succeeded_settlement(result, journal.request_id))
         return outcome
+
+    async def _make_picture(self, hashed: HashedImage, claim: Claim) -> PreparedImage:
+        """Return the picture of an image; one that has interrupted processes is tried, or refused.
+
+        Raises:
+            ImageError: It cannot be made, or it has interrupted too many processes.
+        """
+        if not claim.interrupted:
+            return await make_picture_of(hashed, self._client.loader)
+        if claim.interrupted >= MOST_INTERRUPTED:
+            logger.warning("%s is parked: it has interrupted %d processes", _name_of(hashed), claim.interrupted)
+            raise ImageError(
+                f"{claim.interrupted} processes have ended while they read it, so it is not read again; convert it to "
+                "another format, or queue it again (--retry-failed, or the ledger's requeue)"
+            )
+        # A process that ends has many images, and one of them has ended it. So each is tried alone, and counted before:
+        # the count stays if this process ends now.
+        async with self._trial:
+            await self._ledger.set_interrupted(claim, claim.interrupted + 1)
+            try:
+                return await make_picture_of(hashed, self._client.loader)
+            finally:
+                await run_to_completion(self._ledger.set_interrupted(claim, 0))
 
     async def _settle(self, claim: Claim, settlement: Settlement) -> None:
         # To its end, also if the batch is cut off: an item that is left as sent is ambiguous for the next process.
@@ -255,8 +284,11 @@ async def _outcome_of(entry: Entry, source: Any, document: type[Document]) -> Ou
 def _log_lost_answer(outcome: Outcome[Any] | None, hashed: HashedImage) -> None:
     """Log that the paid answer of a cancelled call is stored nowhere: its caller may not look at what is left over."""
     if isinstance(outcome, Failure) and isinstance(outcome.error, AnswerNotKeptError):
-        name = "an image without a name" if hashed.file is None else shown_path(os.fsdecode(hashed.file.path))
-        logger.error("%s: %s", name, outcome.error)
+        logger.error("%s: %s", _name_of(hashed), outcome.error)
+
+
+def _name_of(hashed: HashedImage) -> str:
+    return "an image without a name" if hashed.file is None else shown_path(os.fsdecode(hashed.file.path))
 
 
 def services_of(domains: Iterable[Domain]) -> list[str]:

@@ -341,10 +341,9 @@ KEY_FILE = click.option(
 RUN_MOVED = click.option(
     "--run-moved",
     is_flag=True,
-    help="Continue with a run directory that was copied, moved or restored; its other copies must not be used "
-    "any more.",
+    help="Continue with a run that was copied, moved or restored; its other copies must not be used any more.",
 )
-"""An option of each verb that works on a run: whether a copied run directory is continued."""
+"""An option of each verb that works on a run: whether a copied run is continued."""
 
 MAX_CALLS = click.option(
     "--max-calls",

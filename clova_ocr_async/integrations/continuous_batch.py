@@ -11,14 +11,13 @@ with a client and a ledger of its own.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import math
 import os
 import random
 import time
 from collections import deque
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 from clova_ocr_async import BatchDispatcher, Billing, ClovaOCRError, ConfigurationError, Failure, NotSentError
 from clova_ocr_async.integrations.client_factory import made_client
@@ -28,15 +27,12 @@ if TYPE_CHECKING:
 
     from clova_ocr_async import Batch, ClovaOCRClient, Document, Outcome
 
-__all__ = ["Begin", "ContinuousBatch", "growing_pauses", "require_location"]
+__all__ = ["ContinuousBatch", "growing_pauses", "require_location"]
 
 logger = logging.getLogger("clova_ocr_async")
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 30.0  # seconds before the next batch; doubled each time
 _MOST_FAILURES = 3  # batches that one image may end by an exception that is not an error of this package
-
-Begin: TypeAlias = "Callable[[], Awaitable[ClovaOCRError | None]]"
-"""Called before an image is read; an error that it returns is the outcome of the image, which is not read then."""
 
 
 def require_location(ledger: object) -> None:
@@ -64,15 +60,13 @@ class _Request(os.PathLike[str]):
 
     Attributes:
         document: The document class.
-        begin: Called before it is read.
         done: Its outcome.
         failures: Batches that it has ended by an exception.
     """
 
-    def __init__(self, path: str, document: type[Document], begin: Begin | None) -> None:
+    def __init__(self, path: str, document: type[Document]) -> None:
         self._path = path
         self.document = document
-        self.begin = begin
         self.done: asyncio.Future[Outcome[Any]] = asyncio.get_running_loop().create_future()
         self.failures = 0
 
@@ -133,7 +127,7 @@ class ContinuousBatch:
         self._progressed = False
         self._task = asyncio.create_task(self._serve())
 
-    async def recognize(self, path: str, document: type[Document], begin: Begin | None = None) -> Outcome[Any]:
+    async def recognize(self, path: str, document: type[Document]) -> Outcome[Any]:
         """Return the outcome of an image; ``source`` is its path.
 
         It raises no error of the image, and waits as long as ``waits`` says.
@@ -141,9 +135,8 @@ class ContinuousBatch:
         Args:
             path: The path of the file.
             document: The document class.
-            begin: Called each time before the image is read.
         """
-        request = _Request(path, document, begin)
+        request = _Request(path, document)
         try:
             self._client.serving(document)
         except ClovaOCRError as error:
@@ -153,12 +146,6 @@ class ContinuousBatch:
         self._waiting.append(request)
         self._arrived.set()
         return await request.done
-
-    async def try_reading(self, path: str) -> None:
-        """Read and prepare an image, and drop it: what may end the process does so now, and not beside its call."""
-        # Its error, if it has one, is that of the batch a moment later.
-        with contextlib.suppress(Exception):
-            await self._client.loader.load(path)
 
     async def close(self) -> None:
         """End the batch: the calls in flight finish, and images that were not sent get no outcome.
@@ -223,11 +210,7 @@ class ContinuousBatch:
                 await self._arrived.wait()
             request = self._waiting.popleft()
             self._in_batch.add(request)
-            refusal = None if request.begin is None else await request.begin()
-            if refusal is None:
-                yield request, request.document
-            else:
-                self._finish(request, Failure(request, refusal))
+            yield request, request.document
 
     def _take(self, outcome: Outcome[Any], *, stopped: bool) -> None:
         request: _Request = outcome.source

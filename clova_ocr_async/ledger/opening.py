@@ -9,7 +9,6 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from clova_ocr_async.errors import ConfigurationError
 from clova_ocr_async.extras import load_module
 from clova_ocr_async.ledger.sqlite import SqliteLedger
 from clova_ocr_async.ledger.sqlite.corrections import SqliteCorrections
@@ -75,7 +74,7 @@ def open_ledger(
         seal: As for ``RunLedger``, and so the next two.
         store: Which answers are kept.
         max_calls: The call limit.
-        moved: As for ``SqliteLedger``; for a run directory only.
+        moved: Whether no other copy of the run is worked on any more, as for ``SqliteLedger`` and ``PostgresLedger``.
 
     Raises:
         ConfigurationError: The location cannot be one, an argument cannot work, or the extra is not installed.
@@ -83,9 +82,8 @@ def open_ledger(
     place = locate(run)
     if not isinstance(place, ServerURL):
         return SqliteLedger(place, seal=seal, store=store, max_calls=max_calls, moved=moved)
-    if moved:
-        raise ConfigurationError("a run on a server has no directory that could have been moved; leave out --run-moved")
-    return cast("RunLedger", _postgres().PostgresLedger(place, seal=seal, store=store, max_calls=max_calls))
+    ledger = _postgres().PostgresLedger(place, seal=seal, store=store, max_calls=max_calls, moved=moved)
+    return cast("RunLedger", ledger)
 
 
 def open_view(run: RunLocation, seal: Seal | None = None) -> RunView:

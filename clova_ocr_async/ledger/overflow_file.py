@@ -18,7 +18,6 @@ has lost its work to others, and still keeps answers that were paid for.
 from __future__ import annotations
 
 import errno
-import functools
 import logging
 import os
 import struct
@@ -27,8 +26,6 @@ import time
 import zlib
 from contextlib import suppress
 from typing import TYPE_CHECKING, BinaryIO
-
-import msgspec
 
 from clova_ocr_async.errors import DiskFullError, LedgerError
 from clova_ocr_async.ledger.overflow_records import decode_record, encode_record
@@ -57,10 +54,11 @@ __all__ = [
     "has_records",
     "overflow_path",
     "overflow_paths",
+    "packed_in",
     "read_records",
     "reclaim",
     "reclaim_files",
-    "replay_records",
+    "size_of",
     "try_lock",
 ]
 
@@ -292,18 +290,23 @@ def read_records(path: Path) -> list[OverflowRecord]:
     Raises:
         DecodeError: msgspec's; another version wrote one.
     """
-    return [decode_record(packed) for packed in _packed_in(path)]
+    return [decode_record(packed) for packed in packed_in(path)]
 
 
 def has_records(path: Path) -> bool:
     """Return whether a file has records, also such that this version cannot read."""
     try:
-        return _packed_in(path) != []
+        return packed_in(path) != []
     except FileNotFoundError:
         return False
 
 
-def _packed_in(path: Path) -> list[bytes]:
+def packed_in(path: Path) -> list[bytes]:
+    """Return the records of a file as they are encoded.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+    """
     with path.open("rb") as file:
         return list(_unframed(file))
 
@@ -318,43 +321,9 @@ def _unframed(file: BinaryIO) -> Iterator[bytes]:
         yield packed
 
 
-def _size_of(records: Iterable[bytes]) -> int:
+def size_of(records: Iterable[bytes]) -> int:
     """Return how many bytes some records take in a file."""
     return sum(_HEADER.size + len(packed) for packed in records)
-
-
-def replay_records(write: Callable[[OverflowRecord], object], paths: Iterable[Path]) -> dict[Path, int]:
-    """Write the records of some files into the ledger, inside the caller's transaction.
-
-    Args:
-        write: Writes a record.
-        paths: The files.
-
-    Returns:
-        For each file the bytes that were read, for ``delete_replayed`` once the transaction is committed.
-    """
-    replayed: dict[Path, int] = {}
-    for path in paths:
-        with suppress(FileNotFoundError):  # another process was quicker
-            packed = _packed_in(path)
-            try:
-                records = [decode_record(one) for one in packed]
-            except msgspec.DecodeError:
-                _log_other_version(path)
-                continue
-            for record in records:
-                write(record)
-            replayed[path] = _size_of(packed)
-    return replayed
-
-
-@functools.cache  # the file is found at every renewal of the lease, and one line is enough
-def _log_other_version(path: Path) -> None:
-    logger.error(
-        "%s holds paid answers and was written by another version of this package; open the run with that version "
-        "first",
-        shown_path(str(path)),
-    )
 
 
 def delete_replayed(replayed: dict[Path, int], lock: Callable[[int], bool] = try_lock) -> None:
@@ -368,7 +337,7 @@ def _delete(path: Path, size: int, lock: Callable[[int], bool]) -> None:
     descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
     try:
         # The process may have appended a record, and have ended, since the file was read.
-        if lock(descriptor) and _is_at(path, descriptor) and _size_of(_packed_in(path)) == size:
+        if lock(descriptor) and _is_at(path, descriptor) and size_of(packed_in(path)) == size:
             path.unlink()
     finally:
         os.close(descriptor)
@@ -390,7 +359,7 @@ def _reclaim(path: Path, lock: Callable[[int], bool]) -> None:
     with path.open("r+b") as file:
         if not lock(file.fileno()) or not _is_at(path, file.fileno()):  # its process runs, or has created it anew
             return
-        if used := _size_of(_unframed(file)):
+        if used := size_of(_unframed(file)):
             file.truncate(used)
         else:
             path.unlink()

@@ -6,10 +6,19 @@ from typing import ClassVar
 
 import msgspec
 
-from clova_ocr_async.ledger.states import Claim, Settlement
+from clova_ocr_async.errors import LedgerError
+from clova_ocr_async.ledger.states import Claim, Item, Settlement
 from clova_ocr_async.protocol.repr_without_values import Redacted
 
-__all__ = ["AnswerRecord", "OverflowRecord", "RefusalRecord", "SettlementRecord", "decode_record", "encode_record"]
+__all__ = [
+    "AnswerRecord",
+    "OverflowRecord",
+    "RefusalRecord",
+    "SettlementRecord",
+    "StrayAnswerError",
+    "decode_record",
+    "encode_record",
+]
 
 
 # Files of older versions have these tags and the fields in this order. New fields go to the end, with a default.
@@ -27,6 +36,8 @@ class AnswerRecord(Redacted, frozen=True, array_like=True, tag="answer"):
         came: When it arrived, Unix seconds.
         unpacked: Bytes of the body before compression; None if it is stored uncompressed.
         foreign: Whether it answers another call's request.
+        image: The item. Its number may be another one's, in a run that was restored from a backup. None in files of
+            older versions.
     """
 
     item: int
@@ -37,6 +48,7 @@ class AnswerRecord(Redacted, frozen=True, array_like=True, tag="answer"):
     came: float
     unpacked: int | None = None
     foreign: bool = False
+    image: Item | None = None
 
     name: ClassVar[str] = "an answer"
 
@@ -73,6 +85,16 @@ class SettlementRecord(Redacted, frozen=True, array_like=True, tag="settlement")
     ended: float
 
     name: ClassVar[str] = "the end of a call"
+
+
+class StrayAnswerError(LedgerError):
+    """An answer is of an image that the run does not have under its number; nothing was written."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "an answer is of an image that the run does not have under its number: the run was restored from a backup, "
+            "or has lost its last writes"
+        )
 
 
 OverflowRecord = AnswerRecord | RefusalRecord | SettlementRecord

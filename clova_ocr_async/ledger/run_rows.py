@@ -81,6 +81,7 @@ class ItemRow(Redacted, frozen=True, array_like=True):
     failure: bytes | None
     was: bytes | None
     picture: bytes | None
+    interrupted: int
 
 
 class AnswerRow(Redacted, frozen=True, array_like=True):

@@ -31,6 +31,8 @@ Rules:
   from that answer by the process that finds it. Answers are stored without a check of the owner: a process that slept
   past its lease still brings in what was paid for.
 * The same bytes and page under many names are one item, billed once, and its answer is the answer of every name.
+* A picture whose decoder ends its process would end one process after the other. So a claim knows how many processes it
+  has interrupted (``Claim.interrupted``), and the image is parked after a few: event ``SKIP``, by name.
 * Events before the request are fenced by the owner's number, which is never used twice. Events after it are fenced by
   the requestId, which no other call has. A process that lost its lease is refused at ``send``.
 
@@ -225,11 +227,13 @@ class Claim:
         number: The item's number in the ledger.
         owner: The number of the process that has it; a number is never used twice.
         item: The item.
+        interrupted: How many processes have ended, one after the other, while they had the item or made its picture.
     """
 
     number: int
     owner: int
     item: Item
+    interrupted: int = 0
 
 
 @dataclass(frozen=True, slots=True, repr=False)

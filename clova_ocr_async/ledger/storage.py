@@ -21,7 +21,8 @@ Rules for the whole store:
 * **Take-over.** On opening, at each renewal, and in ``others_at_work`` and ``requeue``, a ledger settles the items of
   dead owners and the ambiguous items that have an answer by now, as ``settlement.settlement_due`` has it. It gives
   back their claims and files, and removes the owners. A claim that is committed after its owner was removed is taken
-  over likewise. A view shows the items as if that were done: ``project``.
+  over likewise. An item that a dead owner had claimed, and that has interrupted no process so far, has interrupted one
+  then; where an owner leaves in order, it has not. A view shows the items as if that were done: ``project``.
 * **Counting.** ``calls`` grows by one with each request that is marked as sent. It shrinks by one when that request
   turns out not to be billed. An item's ``maybe_billed`` counts its requests that may have been billed and have no
   stored answer. So ``calls`` is always the sum of billed, maybe billed and in-flight calls.
@@ -108,6 +109,12 @@ class Ledger(Protocol):
 
         Returns:
             The item that the name keeps; None if it has none.
+        """
+
+    async def set_interrupted(self, claim: Claim, count: int) -> None:
+        """Record how many processes a claimed item has interrupted; a claim that was lost changes nothing.
+
+        It is raised before a picture is made that may end this process, and set to 0 once it has not.
         """
 
     async def sending(self, claim: Claim, request_id: str, picture: bytes = b"") -> bool:
@@ -246,8 +253,9 @@ class RunLedger(Ledger, WorkListLedger, Protocol):
     async def requeue(self, billing: Billing, document: str | None = None) -> int:
         """Take over what dead owners left, then queue unread items again (``settlement.is_requeued``).
 
-        Their names are to be read again; their failure is dropped, and their answer is not theirs any more, though it
-        stays stored. A picture that was replaced under its last name is left out: there is no file to read.
+        Their names are to be read again; their failure is dropped, and they count as having interrupted no process.
+        Their answer is not theirs any more, though it stays stored. A picture that was replaced under its last name is
+        left out: there is no file to read.
 
         Returns:
             The number of items that had this billing, and this document if one is given.

@@ -252,35 +252,6 @@ async def test_a_document_that_no_domain_reads_fails_at_once(tmp_path: Path) -> 
     assert isinstance(read, Success)
 
 
-async def test_an_image_can_be_refused_before_it_is_read(tmp_path: Path) -> None:
-    """What is called before an image is read may give it its outcome; then it is not even opened."""
-    clients = Clients()
-    (path,) = pictures(tmp_path / "scans", "a.jpg")
-
-    async def park() -> ClovaOCRError | None:
-        return ImageError("parked")
-
-    async def pass_on() -> ClovaOCRError | None:
-        return None
-
-    async with clients.batch(tmp_path / "run") as batch:
-        refused = await batch.recognize(path, Receipt, park)
-        read = await batch.recognize(path, Receipt, pass_on)
-    assert isinstance(refused, Failure)
-    assert str(refused.error) == "parked"
-    assert isinstance(read, Success)
-
-
-async def test_an_image_can_be_read_by_way_of_trial(tmp_path: Path) -> None:
-    """A trial reads an image and sends nothing; its error is left to the batch."""
-    clients = Clients()
-    (path,) = pictures(tmp_path / "scans", "a.jpg")
-    async with clients.batch(tmp_path / "run") as batch:
-        await batch.try_reading(path)
-        await batch.try_reading("missing.jpg")
-    assert clients.transport.sent == []
-
-
 async def test_closing_waits_for_the_calls_in_flight(tmp_path: Path) -> None:
     """A call that is in flight when the batch is closed is paid once and has its outcome; unsent images have none."""
     held = Held()

@@ -377,6 +377,64 @@ async def test_what_a_dead_process_left_is_settled(store: Store) -> None:
     assert stored_answers(store) == 2
 
 
+async def killed(store: Store, name: str, count: int | None = None) -> int:
+    """Have a process claim an item, perhaps record a count, and die; return the count that its claim had."""
+    dead = store.open(process=dead_process())
+    await dead.__aenter__()
+    claim = claimed(await dead.admit(item(name), source(name)))
+    if count is not None:
+        await dead.set_interrupted(claim, count)
+    await store.crash(dead)
+    return claim.interrupted
+
+
+async def test_an_item_knows_how_many_processes_it_has_interrupted(store: Store) -> None:
+    """The first death with a claim counts as one, later ones as what was recorded before; no call is counted."""
+    assert [await killed(store, "a", count) for count in (None, None, 2, 3, None)] == [0, 1, 1, 2, 3]
+    async with store.open() as ledger:
+        claim = claimed(await ledger.admit(item("a"), None))
+        assert claim.interrupted == 3
+        await ledger.set_interrupted(claim, 0)
+        await ledger.settle(claim, RELEASE)
+        assert claimed(await ledger.admit(item("a"), None)).interrupted == 0
+    assert counts(store) == (0, 0, 0)
+
+
+async def test_a_process_that_leaves_in_order_was_not_interrupted(store: Store) -> None:
+    """A claim that is open when its ledger is closed, or that is given back, counts no interruption."""
+    async with store.open() as ledger:
+        await ledger.settle(claimed(await ledger.admit(item("a"), source("a"))), RELEASE)
+        await ledger.admit(item("b"), source("b"))
+    async with store.open() as ledger:
+        assert [claimed(await ledger.admit(item(name), None)).interrupted for name in "ab"] == [0, 0]
+
+
+async def test_a_lost_claim_records_no_interruption(store: Store) -> None:
+    """A process that slept past its lease, or that has ended its call, changes no count of the item."""
+    clock = Clock()
+    async with store.open(process=remote_process(), clock=clock) as slept:
+        claim = claimed(await slept.admit(item("a"), source("a")))
+        late = Clock()
+        late.now = clock.now + LEASE + 1
+        async with store.open(process=remote_process(), clock=late) as other:
+            again = claimed(await other.admit(item("a"), None))
+            await slept.set_interrupted(claim, 3)
+            await other.settle(again, Settlement(ItemEvent.SKIP, failure=b"{}"))
+            await other.set_interrupted(again, 3)
+            assert await other.requeue(Billing.NOT_BILLED) == 1
+            assert claimed(await other.admit(item("a"), None)).interrupted == 0
+
+
+async def test_an_item_that_is_queued_again_has_interrupted_no_process(store: Store) -> None:
+    """A user who asks for a parked image has it read as any other."""
+    await killed(store, "a", 3)
+    async with store.open() as ledger:
+        claim = claimed(await ledger.admit(item("a"), None))
+        await ledger.settle(claim, Settlement(ItemEvent.SKIP, failure=b"{}"))
+        assert await ledger.requeue(Billing.NOT_BILLED) == 1
+        assert claimed(await ledger.admit(item("a"), None)).interrupted == 0
+
+
 async def test_a_view_shows_what_the_next_process_will_store(store: Store) -> None:
     """Every item of a dead process, and every count, is the same before and after the next process opens the run."""
     dead = store.open(process=dead_process())

@@ -75,6 +75,15 @@ def test_a_copy_of_a_copy_is_the_original(fates: list[str], corrections: int, se
             assert replace(original.status(), moved_to=None) == copy.status()
 
 
+async def test_a_copy_knows_how_many_processes_an_image_has_interrupted(tmp_path: Path) -> None:
+    """An image that has interrupted processes has not begun anew in a copy."""
+    one, two = directory(tmp_path / "a"), directory(tmp_path / "b")
+    await leave_run(one.run, ["interrupting"])
+    copy_run(one.rows, two.rows)
+    async with two.run.open() as ledger:
+        assert claimed(await ledger.admit(item("0 interrupting"), None)).interrupted == 2
+
+
 async def test_an_export_of_a_copy_is_that_of_the_original(tmp_path: Path) -> None:
     """The records of a run are the same after a copy, those that a killed process left included."""
     one, two = directory(tmp_path / "a"), directory(tmp_path / "b")
@@ -84,7 +93,7 @@ async def test_an_export_of_a_copy_is_that_of_the_original(tmp_path: Path) -> No
     assert before == after
     assert len(before) == result.names + 2  # one has no name, and one has it no more
     assert (result.source, result.target) == (one.rows.place, two.rows.place)
-    assert (result.items, result.answers, result.corrections) == (12, 8, 4)
+    assert (result.items, result.answers, result.corrections) == (13, 8, 4)
 
 
 async def test_work_goes_on_with_the_copy(tmp_path: Path) -> None:

@@ -54,14 +54,10 @@ async def test_a_run_is_opened_wherever_it_is(run: RunLocation) -> None:
     assert purge(run, NoSeal()).answers == 1
 
 
-async def test_only_a_directory_is_moved(run: RunLocation) -> None:
-    """That a run was moved can be said of a directory alone."""
-    if isinstance(run, Path):
-        async with open_ledger(run, moved=True):
-            assert run_exists(run)
-    else:
-        with pytest.raises(ConfigurationError, match="leave out --run-moved"):
-            open_ledger(run, moved=True)
+async def test_a_run_that_was_moved_is_continued(run: RunLocation) -> None:
+    """That a run was moved can be said of a directory and of a run on a server."""
+    async with open_ledger(run, moved=True):
+        assert run_exists(run)
 
 
 @pytest.mark.parametrize(

@@ -59,6 +59,7 @@ class Row:
     read: bool | None = None
     billing: Billing = Billing.NOT_BILLED
     asked_again: bool = False
+    interrupted: int = 0
 
     def finish(self, state: State, billing: Billing) -> None:
         """Finish the item."""
@@ -75,17 +76,17 @@ class Model:
     answers: int = 0
     corrections: list[Correction] = field(default_factory=list["Correction"])
 
-    def take_over(self, gone: set[RunLedger]) -> None:
+    def take_over(self, gone: set[RunLedger], *, interrupted: bool = True) -> None:
         """Settle what some owners have, and the ambiguous items that have an answer."""
         for row in self.rows.values():
             if (holder := row.holder) is not None and holder.by in gone:
-                self._settle(row, holder)
+                self._settle(row, holder, interrupted=interrupted)
             elif row.state is State.AMBIGUOUS and row.read is not None:
                 self._finish_by_answer(row)
 
-    def _settle(self, row: Row, holder: Call) -> None:
+    def _settle(self, row: Row, holder: Call, *, interrupted: bool) -> None:
         if row.state is State.CLAIMED:
-            row.state, row.holder = State.QUEUED, None
+            row.state, row.holder, row.interrupted = State.QUEUED, None, max(row.interrupted, interrupted)
         elif row.read is not None:
             self._finish_by_answer(row)
         else:
@@ -175,7 +176,7 @@ class LedgerMachine(RuleBasedStateMachine):
         self.run(ledger.__aexit__(None, None, None))
         self.open.remove(ledger)
         self.calls_in_work = [call for call in self.calls_in_work if call.by is not ledger]
-        self.model.take_over({ledger})
+        self.model.take_over({ledger}, interrupted=False)
 
     @precondition(lambda self: len(self.open) > 2)
     @rule(data=DATA)
@@ -215,6 +216,7 @@ class LedgerMachine(RuleBasedStateMachine):
         row = self.model.rows.setdefault(name, Row())
         if row.state is State.QUEUED:
             assert admission.claim is not None
+            assert admission.claim.interrupted == row.interrupted
             call = Call(name, ledger, admission.claim, f"r{next(self.ids)}")
             row.state, row.holder = State.CLAIMED, call
             self.calls_in_work.append(call)
@@ -227,6 +229,15 @@ class LedgerMachine(RuleBasedStateMachine):
         call = data.draw(st.sampled_from(found))
         self.act(call.by)
         return call, self.model.rows[call.name]
+
+    @precondition(lambda self: self.having(in_flight=False))
+    @rule(data=DATA, count=st.integers(0, 3))
+    def try_picture(self, data: st.DataObject, count: int) -> None:
+        """A picture is about to be made that may end its process, or was made."""
+        call, row = self.drawn(data, self.having(in_flight=False))
+        self.run(call.by.set_interrupted(call.claim, count))
+        if row.holder is call and row.state is State.CLAIMED:
+            row.interrupted = count
 
     @precondition(lambda self: self.having(in_flight=False))
     @rule(data=DATA)
@@ -329,6 +340,7 @@ class LedgerMachine(RuleBasedStateMachine):
             again = row.state in UNREAD and row.billing is billing
             if again:
                 row.state, row.billing, row.read, row.asked_again = State.QUEUED, Billing.NOT_BILLED, None, True
+                row.interrupted = 0
 
     # -----------------------------------------------------------------------------------------------------------------
     # People

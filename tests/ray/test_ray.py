@@ -20,6 +20,7 @@ ray = pytest.importorskip("ray", reason="pip install 'clova-ocr-async[ray]'")
 import pyarrow  # type: ignore[import-untyped]  # noqa: E402, ICN001 - only to be given a type below
 
 from clova_ocr_async import ClovaOCRClient, ConfigurationError, DiskFullError, Domain, LedgerError, Receipt  # noqa: E402
+from clova_ocr_async.client.loading import ImageLoader  # noqa: E402
 from clova_ocr_async.emulator import draw_sample, emulator_in_thread  # noqa: E402
 from clova_ocr_async.integrations import ray as integration  # noqa: E402
 from clova_ocr_async.integrations.ray import recognize  # noqa: E402
@@ -56,14 +57,25 @@ def cluster() -> Generator[Path]:
 
 
 def maker(clova: Emulator, pids: Path, secret: str | None = None) -> Callable[[], ClovaOCRClient]:
-    """Return a function that makes a client in a worker, and notes the worker's process in a folder."""
+    """Return a function that makes a client in a worker, and notes the worker's process in a folder.
+
+    A picture with the word "deadly" in its bytes ends the process that decodes it, as a fault of a decoder does.
+    """
     url, slots = clova.url(), str(pids / "slots.sqlite3")
     given = clova.secret if secret is None else secret
     pids.mkdir(exist_ok=True)
 
     def make_client() -> ClovaOCRClient:  # by its value, since a worker does not find this module
         (pids / f"{os.getpid()}.pid").touch()
-        return ClovaOCRClient(Domain(url, given), slots=SharedSlots(path=slots, concurrency=5), deadline=20)
+        client = ClovaOCRClient(Domain(url, given), slots=SharedSlots(path=slots, concurrency=5), deadline=20)
+        client.loader = DeadlyLoader(client.limits)
+        return client
+
+    class DeadlyLoader(ImageLoader):
+        async def make(self, opened: Any) -> Any:
+            if b"deadly" in opened.data:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return await super().make(opened)
 
     return make_client
 
@@ -131,6 +143,27 @@ def test_a_killed_actor_leaves_its_calls_ambiguous_and_nothing_is_paid_twice(clu
     for canary in (sample.truth.answer["result"]["storeInfo"]["name"]["text"].encode(), sample.data[40:140]):
         assert canary not in read
     assert clova.secret.encode() not in read
+
+
+@pytest.mark.usefixtures("cluster")
+def test_a_picture_that_ends_its_actors_is_parked_and_the_others_are_read(tmp_path: Path) -> None:
+    """A picture that ends each process that decodes it is skipped by name in the end, and costs nothing."""
+    paths = scans(tmp_path / "scans", 12)
+    deadly = Path(paths[5])
+    deadly.write_bytes(deadly.read_bytes() + b"deadly")
+    os.utime(deadly, (1e9, 1e9))
+    dataset = ray.data.from_items([{"path": path} for path in paths])
+    with emulator_in_thread(latency=0.05, sigma=0, concurrency=5) as clova:
+        make_client = maker(clova, tmp_path / "pids")
+        rows = recognize(dataset, Receipt, make_client=make_client, ledger=tmp_path / "run", workers=1).take_all()
+        assert max(clova.billed.values()) == 1
+    found = {row["source"]: row for row in rows}
+    parked = found.pop(str(deadly))
+    assert (parked["status"], parked["billed"]) == ("skipped", False)
+    assert "3 processes have ended" in parked["error"]
+    statuses = [row["status"] for row in found.values()]
+    assert set(statuses) <= {"succeeded", "ambiguous"}  # of calls that were in flight when an actor ended
+    assert len(list((tmp_path / "pids").glob("*.pid"))) == 4
 
 
 @pytest.mark.usefixtures("cluster")

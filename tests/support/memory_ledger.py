@@ -92,7 +92,7 @@ class MemoryLedger:
 
     async def __aexit__(self, *exc_info: object) -> None:
         self._renew_if_due()
-        self._run.take_over([self._owner], self._now())
+        self._run.take_over([self._owner], self._now(), interrupted=False)
         self._open = False
 
     def crash(self) -> None:
@@ -169,7 +169,8 @@ class MemoryLedger:
         if row.entry.state is not State.QUEUED:
             return Admission(row.entry, None)
         row.change(state=TRANSITIONS[State.QUEUED, ItemEvent.CLAIM], owner=self._owner)
-        return Admission(Entry(row.entry.number, item, State.CLAIMED), Claim(row.entry.number, self._owner, item))
+        claim = Claim(row.entry.number, self._owner, item, row.interrupted)
+        return Admission(Entry(row.entry.number, item, State.CLAIMED), claim)
 
     async def reject(self, source: SourceFile, document: str, failure: bytes) -> Entry | None:
         """Record that a file cannot be read."""
@@ -180,6 +181,12 @@ class MemoryLedger:
         read = name.row is not None and name.row.entry.state in FINISHED
         name.link(name.row, name.stamp, failure=b"" if read else failure)
         return None if name.row is None else name.row.entry
+
+    async def set_interrupted(self, claim: Claim, count: int) -> None:
+        """Record how many processes an item has interrupted."""
+        row = self._begin().rows[claim.number]
+        if (row.entry.state, row.entry.owner) == (State.CLAIMED, claim.owner):
+            row.interrupted = count
 
     # -----------------------------------------------------------------------------------------------------------------
     # Marks
@@ -326,6 +333,7 @@ class MemoryLedger:
         for row in found:
             after = TRANSITIONS[row.entry.state, ItemEvent.REQUEUE]
             row.set_answer(None, state=after, billing=Billing.NOT_BILLED, failure=b"")
+            row.interrupted = 0
             run.reopen(row)
         return len(found)
 

@@ -48,6 +48,7 @@ class Row:
     answer: Answer | None = None
     finished_at: float = 0.0
     was: bytes | None = None
+    interrupted: int = 0
 
     def change(self, **values: Any) -> None:
         """Set attributes of the entry."""
@@ -134,13 +135,14 @@ class MemoryRun:
             if not found.is_dead(process) and now <= expires <= now + 2 * LEASE
         ]
 
-    def take_over(self, owners: Collection[int], now: float) -> None:
+    def take_over(self, owners: Collection[int], now: float, *, interrupted: bool = True) -> None:
         """Settle what some owners have, and the ambiguous items that have an answer."""
         for row in self.rows.values():
             before = row.entry
             if before.owner in owners or before.state is State.AMBIGUOUS:
                 row.entry = project(before, owner_alive=False)
                 if row.entry.state is State.QUEUED:
+                    row.interrupted = max(row.interrupted, interrupted)
                     self.reopen(row)
                 elif row.entry is not before:
                     row.finished_at = now

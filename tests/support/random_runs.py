@@ -107,6 +107,10 @@ async def _claimed(ledger: RunLedger, name: str) -> None:
     await ledger.admit(item(name), file(name))
 
 
+async def _interrupting(ledger: RunLedger, name: str) -> None:
+    await ledger.set_interrupted(claimed(await ledger.admit(item(name), file(name))), 2)
+
+
 async def _in_flight(ledger: RunLedger, name: str) -> None:
     await _sent(ledger, name)
 
@@ -123,7 +127,7 @@ async def _taken(ledger: RunLedger, name: str) -> None:
 _WORK = (
     _read, _copied, _page, _failed, _ambiguous, _answered_twice, _nameless, _replaced, _rejected, _gone, _unread
 )  # fmt: skip
-_LEFT = (_claimed, _in_flight, _answered, _taken)
+_LEFT = (_claimed, _interrupting, _in_flight, _answered, _taken)
 FATES = tuple(one.__name__.removeprefix("_") for one in (*_WORK, *_LEFT))
 """What may become of an image."""
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["RELEASED", "begin_older", "create_tables", "make_older"]
 
-RELEASED = (1, 2, 3, 4)
+RELEASED = (1, 2, 3, 4, 5)
 """The schema versions of the releases before the present one."""
 
 _FIRST = """
@@ -142,11 +142,20 @@ CREATE TRIGGER source_removed AFTER DELETE ON source WHEN OLD.item IS NOT NULL B
 CREATE TRIGGER source_divided AFTER INSERT ON source WHEN NEW.page > 0 BEGIN
     DELETE FROM source WHERE document = NEW.document AND path = NEW.path AND page = 0; END;
 """
+_FIFTH = """
+CREATE TABLE correction (
+    number INTEGER PRIMARY KEY AUTOINCREMENT, item INTEGER NOT NULL, made REAL NOT NULL, change BLOB NOT NULL
+);
+CREATE INDEX correction_item ON correction (item, number);
+CREATE TRIGGER correction_stays BEFORE UPDATE ON correction BEGIN
+    SELECT RAISE(ABORT, 'a correction is never changed'); END;
+"""
 
 
 def create_tables(db: sqlite3.Connection, version: int) -> None:
     """Create the tables of a released version."""
-    db.executescript("".join((_FIRST, _SECOND, _THIRD, _FOURTH)[:version]) + f"PRAGMA user_version = {version};")
+    scripts = _FIRST, _SECOND, _THIRD, _FOURTH, _FIFTH
+    db.executescript("".join(scripts[:version]) + f"PRAGMA user_version = {version};")
 
 
 def make_older(run: Path, version: int) -> None:

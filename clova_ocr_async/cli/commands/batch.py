@@ -342,7 +342,7 @@ def _contradiction_without_run(options: dict[str, Any]) -> str | None:
         option = f"--{name.replace('_', '-')}"
         # These two go with a list as well, which may name images that another command has paid for.
         if name not in _PAID_AGAIN:
-            return f"{option} is for a run{' directory' if name == 'run_moved' else ''}; give one with --run RUN"
+            return f"{option} is for a run; give one with --run RUN"
         if not options["manifests"]:
             return f"{option} is for a run or a list; give one with --run RUN or --from FILE"
     return None

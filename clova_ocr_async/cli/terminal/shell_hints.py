@@ -52,7 +52,7 @@ _HINTS: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...]
         re.compile(r": --ca-file on the command line, session= with an aiohttp session of your own in Python"),
         ": give --ca-file",
     ),
-    (re.compile(r" \(in Python: SqliteLedger\(…, moved=True\)\)"), ""),
+    (re.compile(r" \(in Python: \w+Ledger\(…, moved=True\)\)"), ""),
     (re.compile(r", CLOVA_OCR_KEY_FILE, or seal=\)"), " or CLOVA_OCR_KEY_FILE)"),
     (re.compile(r"\bno domain of this client reads (\w+): \[.*\]"), _domain_to_set),
     (re.compile(r"\b[A-Z]\w*\((['\"])(.*?)\1, billing=[A-Z_]+\)"), r"\2"),  # the repr of an error, in a log record

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from contextvars import ContextVar
-from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 # At run time: Taskiq reads the annotations of a task.
@@ -98,11 +97,10 @@ def recognize_task(
         context: Context = TaskiqDepends(),  # noqa: B008 - how Taskiq passes it
     ) -> dict[str, Any]:
         """Recognize an image."""
-        if not isinstance(cast("object", context), Context):  # the task was called as a function
-            return dict(await worker.recognize(path, document, None))
-        row = await worker.recognize(path, document, context.message.task_id)
-        _finished.set(context)
-        return dict(row)
+        row = dict(await worker.recognize(path, document))
+        if isinstance(cast("object", context), Context):  # else the task was called as a function
+            _finished.set(context)
+        return row
 
     broker.add_event_handler(TaskiqEvents.WORKER_STARTUP, worker.start)
     for end in (TaskiqEvents.WORKER_SHUTDOWN, TaskiqEvents.CLIENT_SHUTDOWN):
@@ -144,7 +142,7 @@ class _Worker:
         self._make_client = make_client
         self._ledger = ledger
         self._results_in_backend = results_in_backend
-        self._upkeep = StreamUpkeep(broker, wake) if isinstance(broker, RedisStreamBroker) else None
+        self._wake = wake
         self._batch: ContinuousBatch | None = None
         self._upkeeping: asyncio.Task[None] | None = None
 
@@ -160,30 +158,22 @@ class _Worker:
         try:
             await batch.close()
         finally:
-            if self._upkeep is not None and self._upkeeping is not None:
+            if self._upkeeping is not None:
                 self._upkeeping.cancel()
-                await self._upkeep.leave()
 
-    async def recognize(self, path: str, document: str, task: str | None) -> OutcomeRow:
+    async def recognize(self, path: str, document: str) -> OutcomeRow:
         """Return the row of an image.
 
         Args:
             path: The path of the file.
             document: The vendor's path word.
-            task: The id of the task; None if it was called without a message.
         """
         with_result = self._results_in_backend or isinstance(self._broker.result_backend, _IN_THIS_PROCESS)
         kind = DOCUMENTS.get(document)
         if kind is None:
             error = ConfigurationError(f"the document of the task is none of {', '.join(DOCUMENTS)}")
             return outcome_row(Failure(path, error))
-        batch, upkeep = self._begun(), self._upkeep
-        if upkeep is None or task is None:
-            return outcome_row(await batch.recognize(path, kind), with_result=with_result)
-        begin = partial(upkeep.begin, task, path, batch.try_reading)
-        outcome = await batch.recognize(path, kind, begin)
-        await upkeep.end(task)
-        return outcome_row(outcome, with_result=with_result)
+        return outcome_row(await self._begun().recognize(path, kind), with_result=with_result)
 
     def _begun(self) -> ContinuousBatch:
         # Also without the event of a worker's start, which a receiver inside of an app does not send.
@@ -191,8 +181,8 @@ class _Worker:
             client = made_client(self._make_client)
             check_worker(self._broker, client)
             self._batch = ContinuousBatch(client, self._make_client, self._ledger, waits=_waits)
-            if self._upkeep is not None:
-                self._upkeeping = asyncio.create_task(self._upkeep.run())
+            if isinstance(self._broker, RedisStreamBroker):
+                self._upkeeping = asyncio.create_task(StreamUpkeep(self._broker, self._wake).run())
         return self._batch
 
 

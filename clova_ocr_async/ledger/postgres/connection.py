@@ -17,7 +17,7 @@ import math
 import os
 import time
 from collections import deque
-from contextlib import suppress
+from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import psycopg
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from clova_ocr_async.server_url import ServerURL
 
-__all__ = ["PATIENCE", "BoundedConnection", "Database", "connect", "open_connection"]
+__all__ = ["COPYING", "PATIENCE", "BoundedConnection", "Database", "connect", "find_holder", "open_connection"]
 
 T = TypeVar("T")
 
@@ -43,13 +43,26 @@ SILENCE = 120.0
 """Seconds without a byte of the server after which a statement is given up. A server that has frozen, and whose host
 acknowledges what it is sent, would be waited for without end, while answers that were paid for are in memory alone."""
 
+BEGIN_SILENCE = 15.0
+"""The same for what begins a connection or a transaction, and waits for no lock. PgBouncer holds it back, for two
+minutes by default, while the server behind it is away."""
+
+LOCK_WAIT = 10.0
+"""Seconds for which a transaction waits for the locks of others."""
+
+COPYING = "clova-ocr ledger copy"
+"""The beginning of the ``application_name`` of a copy: it may keep a run locked for long, and others name it then."""
+
+_COPIES = """SELECT application_name FROM pg_stat_activity
+             WHERE datname = current_database() AND starts_with(application_name, %s) ORDER BY 1"""
+
 _PAUSE, _LONGEST_PAUSE = 0.05, 0.5  # seconds between two tries
 
 # A process that was stopped inside a transaction keeps its locks, and the whole run waits for them: the server ends it.
 # None of our transactions sleeps, so this is long. A dead network shows within seconds as well.
 _BEGIN: LiteralString = (
     "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL idle_in_transaction_session_timeout = 5000; "
-    "SET LOCAL lock_timeout = 10000; SET LOCAL synchronous_commit = "
+    "SET LOCAL lock_timeout = {lock_wait}; SET LOCAL synchronous_commit = {durable}"
 )
 _DEFAULTS = {
     "application_name": "clova-ocr",
@@ -99,12 +112,11 @@ def _until_silent(gen: Generator[Any, Any, T], seconds: float) -> Generator[Any,
         return cast("T", done.value)
 
 
-def connect(server: ServerURL, silence: float = math.inf) -> psycopg.Connection[Any]:
+def connect(server: ServerURL) -> BoundedConnection:
     """Connect to a server; each statement is a transaction of its own until one is begun.
 
     Args:
         server: The server.
-        silence: Seconds without a byte of it after which a statement is given up.
 
     Raises:
         ConfigurationError: The URL has an option that PostgreSQL does not know.
@@ -122,7 +134,13 @@ def connect(server: ServerURL, silence: float = math.inf) -> psycopg.Connection[
     if server.password is not None:
         options["password"] = server.password.reveal()
     db = BoundedConnection.connect(autocommit=True, prepare_threshold=None, **options)
-    db.silence = silence
+    try:
+        db.silence = BEGIN_SILENCE
+        db.execute("SELECT")  # PgBouncer takes connections while the server behind it is away
+        db.silence = math.inf
+    except BaseException:
+        db.close()
+        raise
     return db
 
 
@@ -139,6 +157,25 @@ def open_connection(server: ServerURL) -> psycopg.Connection[Any]:
         raise ledger_error(error, server) from None
 
 
+def find_holder(error: psycopg.Error, server: ServerURL) -> str:
+    """Return the copies of runs that a transaction has waited for too long, as they name themselves.
+
+    Args:
+        error: The error of the transaction.
+        server: The server.
+
+    Returns:
+        Their names; empty if it waited for something else, or if they cannot be found.
+    """
+    if not isinstance(error, psycopg.errors.LockNotAvailable):
+        return ""
+    try:
+        with closing(connect(server)) as db:
+            return " and ".join(name for (name,) in db.execute(_COPIES, (COPYING,)))
+    except psycopg.Error:
+        return ""
+
+
 class Database:
     """The connections of one process to the database of its run; any number of threads may use it.
 
@@ -148,6 +185,8 @@ class Database:
         clock: Returns seconds that only grow.
         pause: Waits some seconds, in this thread.
         silence: Seconds without a byte of the server after which a statement is given up.
+        begin_silence: The same for the beginning of a transaction.
+        lock_wait: Seconds for which a transaction waits for the locks of others.
         sends: Whether images are sent meanwhile, for the errors' words.
     """
 
@@ -159,15 +198,19 @@ class Database:
         pause: Callable[[float], object] = time.sleep,
         *,
         silence: float = SILENCE,
+        begin_silence: float = BEGIN_SILENCE,
+        lock_wait: float = LOCK_WAIT,
         sends: bool = False,
     ) -> None:
         self._server = server
+        self._lock_wait = round(lock_wait * 1000)
         self._sends = sends
         self._patience = patience
         self._clock = clock
         self._pause = pause
         self._silence = silence
-        self._idle: deque[psycopg.Connection[Any]] = deque()
+        self._begin_silence = min(begin_silence, silence)
+        self._idle: deque[BoundedConnection] = deque()
         self._process = os.getpid()
 
     def run(
@@ -216,23 +259,27 @@ class Database:
         try:
             db = self._take()
             try:
-                db.execute(_BEGIN + ("on" if durable else "off"))
+                begin = _BEGIN.format(lock_wait=self._lock_wait, durable="on" if durable else "off")
+                db.silence = self._begin_silence
+                db.execute(begin.encode())
+                db.silence = self._silence
                 result = work(db)
                 db.execute("COMMIT")
             except BaseException:
                 self._roll_back(db)
                 raise
         except psycopg.Error as error:
-            raise ledger_error(error, self._server, sends=self._sends) from None
+            holder = find_holder(error, self._server)
+            raise ledger_error(error, self._server, holder, sends=self._sends) from None
         self._idle.append(db)
         return result
 
-    def _take(self) -> psycopg.Connection[Any]:
+    def _take(self) -> BoundedConnection:
         with suppress(IndexError):
             return self._idle.pop()
-        return connect(self._server, self._silence)
+        return connect(self._server)
 
-    def _roll_back(self, db: psycopg.Connection[Any]) -> None:
+    def _roll_back(self, db: BoundedConnection) -> None:
         try:
             db.execute("ROLLBACK")
         except psycopg.Error:

@@ -15,7 +15,7 @@ from clova_ocr_async.errors import LedgerError
 if TYPE_CHECKING:
     from clova_ocr_async.server_url import ServerURL
 
-__all__ = ["PostgresError", "StoreAwayError", "ledger_error", "server_name"]
+__all__ = ["PostgresError", "StoreAwayError", "cause_of", "ledger_error", "server_name"]
 
 
 class PostgresError(LedgerError):
@@ -91,20 +91,24 @@ def server_name(server: ServerURL) -> str:
     return f"the PostgreSQL server at {place[1]}" if place else "the PostgreSQL server"
 
 
-def ledger_error(error: psycopg.Error, server: ServerURL, *, sends: bool = False) -> PostgresError:
+def ledger_error(error: psycopg.Error, server: ServerURL, holder: str = "", *, sends: bool = False) -> PostgresError:
     """Return the ledger's error for an error of PostgreSQL.
 
     Args:
         error: Raised by psycopg.
         server: The server.
+        holder: The program that was waited for, as it names itself; empty if it is not known.
         sends: Whether images are sent meanwhile: then a server that is away stops that.
     """
     # It becomes the context of the ledger's error, and the frames of the library hold the password.
     error.__traceback__ = error.__context__ = error.__cause__ = None
-    code = error.sqlstate or _code_of(error)
+    code = cause_of(error)[0]
     name = server_name(server)
     if (what := _AWAY.get(code) or _AWAY.get(code[:2])) is not None:
         way_out = _RESUME if sends else _CHECK if what == _SILENT else _RETRY
+        if holder:
+            what = f"{what}: {holder} has locked a run"
+            way_out = f"let it go on (kill -CONT), or end it; {way_out}"
         away = StoreAwayError(f"{name} {what}; {way_out}")
         away.cause = f"{name} {what}"
         found: PostgresError = away
@@ -114,6 +118,17 @@ def ledger_error(error: psycopg.Error, server: ServerURL, *, sends: bool = False
         found = PostgresError(f"{name} cannot be used as a ledger ({type(error).__name__}, SQLSTATE {code or 'none'})")
     found.sqlstate = code or None
     return found
+
+
+def cause_of(error: psycopg.Error) -> tuple[str, str]:
+    """Return PostgreSQL's code of an error, and the cause in words that follow "the server"; each empty if not known.
+
+    Args:
+        error: Raised by psycopg.
+    """
+    code = error.sqlstate or _code_of(error)
+    words = (_AWAY.get(code), _AWAY.get(code[:2]), _REFUSED.get(code), _REFUSED.get(code[:2]))
+    return code, next(filter(None, words), "")
 
 
 def _code_of(error: psycopg.Error) -> str:

@@ -10,10 +10,11 @@ import psycopg
 from clova_ocr_async.errors import LedgerError
 from clova_ocr_async.ledger.overflow_file import has_records
 from clova_ocr_async.ledger.postgres.connection import open_connection
+from clova_ocr_async.ledger.postgres.database_identity import DatabaseIdentity
 from clova_ocr_async.ledger.postgres.errors import ledger_error, server_name
 from clova_ocr_async.ledger.postgres.location import run_location
 from clova_ocr_async.ledger.postgres.overflow_place import files_of_run, overflow_folder
-from clova_ocr_async.ledger.postgres.schema import is_current_version, version_of
+from clova_ocr_async.ledger.postgres.schema import is_current_version, require_own_tables, version_of
 from clova_ocr_async.ledger.run_settings import compare_seals
 from clova_ocr_async.ledger.seal import NoSeal
 from clova_ocr_async.protocol.echoed_input import quoted
@@ -46,6 +47,7 @@ class ExistingRun:
         max_calls: The call limit; None for any number.
         last_correction: The largest number that a correction has had.
         moved_to: Where it was copied to, and is worked on from then on; None if it was not.
+        database: The database that it was worked on in.
     """
 
     number: int
@@ -58,6 +60,7 @@ class ExistingRun:
     max_calls: int | None
     last_correction: int
     moved_to: str | None
+    database: DatabaseIdentity
 
     @property
     def sealed(self) -> str | None:
@@ -81,6 +84,22 @@ class ExistingRun:
         if self.moved_to is not None:
             raise moved_error(self.moved_to)
 
+    def check_database(self, found: DatabaseIdentity) -> None:
+        """Refuse a run in a copy of its database: both would pay for the images that neither has.
+
+        Args:
+            found: The database that it is in.
+
+        Raises:
+            LedgerError: It is a copy, or was moved or restored.
+        """
+        if not self.database.is_same(found):
+            raise LedgerError(
+                "this database is a copy, or was moved or restored: the run was worked on in another one, and two "
+                "copies would each pay for the same images; if no other copy is worked on any more, go on with this "
+                "one by --run-moved (in Python: PostgresLedger(…, moved=True))"
+            )
+
     def waiting_files(self, find_folder: Callable[[], Path] = overflow_folder) -> list[Path]:
         """Return the files of this host with results that the database does not have yet.
 
@@ -95,7 +114,7 @@ class ExistingRun:
 
 
 _FIND = """SELECT id, token, seal, seal_check, store, coalesce(services, '{}'), calls, max_calls,
-                  last_correction, moved_to
+                  last_correction, moved_to, system, database
            FROM clova_ocr.run WHERE name = %s"""
 
 
@@ -141,7 +160,7 @@ def lock_run(db: Connection[Any], server: ServerURL) -> ExistingRun:
 def require_current_version(
     db: Connection[Any], server: ServerURL, migrations: Sequence[LiteralString] | None = None
 ) -> None:
-    """Refuse tables of another version.
+    """Refuse tables of another version, or of another program.
 
     Args:
         db: The connection.
@@ -149,8 +168,9 @@ def require_current_version(
         migrations: The migrations that this version knows; those of the schema if not given.
 
     Raises:
-        LedgerError: There are none, or another version wrote them.
+        LedgerError: There are none, or others wrote them.
     """
+    require_own_tables(db)
     if is_current_version(db, migrations):
         return
     if not version_of(db):
@@ -165,15 +185,19 @@ def moved_error(place: str) -> LedgerError:
     """Return the error of a run that was copied to another place."""
     return LedgerError(
         f"this run was copied to {place}, and is worked on there from then on; if that copy is not worked on any more, "
-        "copy it back (clova-ocr ledger copy)"
+        "copy it back (clova-ocr ledger copy), or go on with this one by --run-moved (in Python: PostgresLedger(…, "
+        "moved=True))"
     )
 
 
 def _found(row: tuple[Any, ...] | None, server: ServerURL) -> ExistingRun:
     if row is None:
         raise _no_run(server)
-    number, token, seal, check, store, services, *rest = row
-    return ExistingRun(number, token, seal, check, store, tuple(services), *rest)
+    number, token, seal, check, store, services, calls, limit, last_correction, moved_to, *database = row
+    return ExistingRun(
+        *(number, token, seal, check, store, tuple(services), calls, limit, last_correction, moved_to),
+        DatabaseIdentity(*database),
+    )
 
 
 def _no_run(server: ServerURL) -> LedgerError:

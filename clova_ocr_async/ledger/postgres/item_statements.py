@@ -46,6 +46,7 @@ __all__ = [
     "reject_gone",
     "reject_source",
     "reopen_sources",
+    "set_interrupted",
     "stamp_columns",
     "uncount_call",
 ]
@@ -218,10 +219,18 @@ def claim_item(db: Connection[Any], run: int, item: Item, owner: int) -> Claim |
            VALUES (%s, %s, %s, %s, %s, %s, %s)
            ON CONFLICT (run, sha256, document, page, recipe) DO UPDATE
            SET state = excluded.state, owner = excluded.owner
-           WHERE known.state = %s RETURNING id""",
+           WHERE known.state = %s RETURNING id, interrupted""",
         (run, item.sha256, item.document, item.page or 0, item.recipe, _CLAIMED, owner, State.QUEUED),
     ).fetchone()
-    return None if row is None else Claim(row[0], owner, item)
+    return None if row is None else Claim(row[0], owner, item, row[1])
+
+
+def set_interrupted(db: Connection[Any], claim: Claim, count: int) -> None:
+    """Record how many processes a claimed item has interrupted."""
+    db.execute(
+        "UPDATE clova_ocr.item SET interrupted = %s WHERE id = %s AND owner = %s AND state = %s",
+        (count, claim.number, claim.owner, State.CLAIMED),
+    )
 
 
 def mark_sent(db: Connection[Any], claim: Claim, request_id: str, picture: bytes, now: float) -> bool:

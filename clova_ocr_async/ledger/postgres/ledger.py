@@ -18,6 +18,7 @@ from clova_ocr_async.ledger.overflow_file import check_locks
 from clova_ocr_async.ledger.overflow_records import AnswerRecord, RefusalRecord, SettlementRecord
 from clova_ocr_async.ledger.payment_stop import PaymentStop
 from clova_ocr_async.ledger.postgres import item_statements, worklist_statements
+from clova_ocr_async.ledger.postgres.admission import ClaimRegister
 from clova_ocr_async.ledger.postgres.connection import PATIENCE, Database
 from clova_ocr_async.ledger.postgres.location import run_location
 from clova_ocr_async.ledger.postgres.outcome_statements import settle
@@ -42,7 +43,6 @@ from clova_ocr_async.ledger.states import (
     ListedFile,
     Settlement,
     SourceFile,
-    State,
 )
 from clova_ocr_async.ledger.stored_values import entry_of, sealed_answer, sealed_columns, sealed_failure
 from clova_ocr_async.ledger.waiting import Waiters
@@ -87,6 +87,8 @@ class PostgresLedger:
         max_calls: Calls that may be billed, or maybe billed, over the whole life of the run and by all its processes
             together, from now on also by those that give none; "none" for any number; the limit that the run has if
             not given.
+        moved: Whether no other copy of the run is worked on any more. Without it a run is refused that ``copy_run`` has
+            copied, or whose database is a copy: a dump of another one that was restored.
         lease: Seconds this process may sleep before others take its work over, at most 30.
         process: This process.
         clock: Returns seconds of the clock that leases end by; the server's if not given.
@@ -112,6 +114,7 @@ class PostgresLedger:
         seal: Seal | None = None,
         store: AnswerStorage | None = None,
         max_calls: CallLimit | None = None,
+        moved: bool = False,
         lease: float = LEASE,
         process: Process | None = None,
         clock: Callable[[], float] | None = None,
@@ -124,7 +127,7 @@ class PostgresLedger:
         check_seal_and_lease(seal, lease)
         server = run_location(dsn, run)
         self._seal = seal or NoSeal()
-        requested = RequestedSettings(self._seal, store, max_calls)
+        requested = RequestedSettings(self._seal, store, max_calls, moved)
         self._begin_run = partial(begin_or_check, server=server, requested=requested)
         self._confirm = partial(confirm, server=server, requested=requested)
         self.max_calls: int | None = None
@@ -142,7 +145,7 @@ class PostgresLedger:
         self._payment_stop = PaymentStop(self._waiters.wake_all)
         self._outcomes = OutcomeWriter(self._database, self._this_owner, self._payment_stop)
         self._keeping: asyncio.Task[None] | None = None
-        self._held: dict[int, object] = {}  # by item, the call that has claimed it
+        self._claims = ClaimRegister(self._this_owner, self._seal)
 
     @property
     def stop_reason(self) -> ClovaOCRError | None:
@@ -241,32 +244,13 @@ class PostgresLedger:
     async def admit(self, item: Item, source: SourceFile | None) -> Admission:
         """Record an image under one of its names, and claim it if it is new or queued."""
         # A claim that is lost with the server's power was not sent, so it need not be durable.
-        admitted = self._submit(partial(self._claim, item=item, source=source, call=object()), durable=False)
+        admitted = self._submit(partial(self._claims.admit, item=item, source=source, call=object()), durable=False)
         try:
             return await self._payment_stop.guard(asyncio.shield(admitted))
         except asyncio.CancelledError:
             # The claim may be committed after this: no caller would ever work on it.
             admitted.add_done_callback(self._release_unwanted)
             raise
-
-    def _claim(self, db: Connection[Any], item: Item, source: SourceFile | None, call: object) -> Admission:
-        run, owner = self._this_owner.run, self._this_owner.number
-        if (claim := item_statements.claim_item(db, run, item, owner)) is not None:
-            entry = Entry(claim.number, item, State.CLAIMED)
-        else:
-            row = item_statements.find_item(db, run, item)
-            assert row is not None  # noqa: S101 - an item that cannot be claimed is there
-            entry = entry_of(row, self._seal)
-            # This call has claimed it, and the commit was not acknowledged. No other call of this process has it.
-            if (entry.state, entry.owner, self._held.get(entry.number)) == (State.CLAIMED, owner, call):
-                claim = Claim(entry.number, owner, item)
-        if claim is not None:
-            self._held[claim.number] = call  # before the commit: a call that claims it later takes its place
-        if source is not None:
-            # In the same transaction, so that every ambiguous item has a name.
-            columns = sealed_columns(self._seal, source, item.document)
-            item_statements.link_source(db, run, source, item, entry.number, columns=columns)
-        return Admission(entry, claim)
 
     def _release_unwanted(self, admitted: asyncio.Future[Admission]) -> None:
         if admitted.exception() is not None or (claim := admitted.result().claim) is None:
@@ -281,6 +265,10 @@ class PostgresLedger:
         reject = item_statements.reject_gone if failure == GONE else item_statements.reject_source
         row = await self._do(lambda db: reject(db, run, source, document, failure, columns=columns), durable=False)
         return None if row is None else entry_of(row, self._seal)
+
+    async def set_interrupted(self, claim: Claim, count: int) -> None:
+        """Record how many processes a claimed item has interrupted."""
+        await self._do(partial(item_statements.set_interrupted, claim=claim, count=count), durable=False)
 
     # -----------------------------------------------------------------------------------------------------------------
     # The marks of a request, and the end of its call
@@ -313,7 +301,7 @@ class PostgresLedger:
             return
         status, cut, body, unpacked = sealed_answer(self._seal, claim.item, response)
         foreign = not is_answer_to(response.body, request_id)
-        record = AnswerRecord(claim.number, request_id, status, cut, body, self._now(), unpacked, foreign)
+        record = AnswerRecord(claim.number, request_id, status, cut, body, self._now(), unpacked, foreign, claim.item)
         self._this_owner.overflow.note_size(
             max(len(body), len(response.body))
         )  # the next one may not be packed as well
@@ -321,7 +309,7 @@ class PostgresLedger:
 
     async def settle(self, claim: Claim, settlement: Settlement) -> None:
         """Record how the call ended, and give the claim back."""
-        self._held.pop(claim.number, None)
+        self._claims.end(claim.number)
         failure = sealed_failure(self._seal, claim.item, settlement.failure)
         ended = SettlementRecord(claim, replace(settlement, failure=b""), failure, self._now())
         try:
@@ -390,10 +378,12 @@ class PostgresLedger:
 
     async def requeue(self, billing: Billing, document: str | None = None) -> int:
         """Queue the unread items of one billing again, those of one document if it is given; return their number."""
+        owner, queued = self._this_owner, set[int]()
 
         def work(db: Connection[Any]) -> int:
-            owner = self._this_owner
             owner.take_over(db)  # an item that has its answer by now must not be sent again
-            return worklist_statements.requeue(db, owner.run, billing, document, inconclusive=owner.inconclusive)
+            found = worklist_statements.requeue(db, owner.run, billing, document, inconclusive=owner.inconclusive)
+            queued.update(found)  # to those of an earlier try, whose commit was not acknowledged
+            return len(queued)
 
         return await self._do(work)

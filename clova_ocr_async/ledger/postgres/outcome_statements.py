@@ -8,10 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from clova_ocr_async.errors import Billing, LedgerError
-from clova_ocr_async.ledger.overflow_records import AnswerRecord, RefusalRecord
+from clova_ocr_async.errors import Billing
+from clova_ocr_async.ledger.overflow_records import AnswerRecord, RefusalRecord, StrayAnswerError
 from clova_ocr_async.ledger.postgres.item_statements import refuse, reopen_sources, uncount_call
-from clova_ocr_async.ledger.states import TRANSITIONS, Claim, ItemEvent, Settlement, State
+from clova_ocr_async.ledger.states import TRANSITIONS, Claim, Item, ItemEvent, Settlement, State
 
 if TYPE_CHECKING:
     from psycopg import Connection
@@ -26,6 +26,7 @@ class _Row:
     """The item of a call, locked until the transaction ends."""
 
     run: int
+    item: Item
     state: State
     owner: int | None
     request_id: str | None
@@ -34,14 +35,23 @@ class _Row:
     maybe_billed: int
 
 
-def _locked(db: Connection[Any], number: int) -> _Row | None:
-    """Return an item; None if the server has lost it with its power: its claim was not awaited, and it was not sent."""
+def _locked(db: Connection[Any], number: int, item: Item | None) -> _Row | None:
+    """Return an item; None if another one has its number, or none.
+
+    The server may have lost it with its power: its claim was not awaited, and it was not sent. Or the database was
+    restored from a backup.
+    """
     row = db.execute(
-        """SELECT run, state, owner, request_id, sent_at IS NOT NULL, answer IS NOT NULL, maybe_billed
+        """SELECT run, sha256, document, page, recipe, state, owner, request_id, sent_at IS NOT NULL,
+                  answer IS NOT NULL, maybe_billed
            FROM clova_ocr.item WHERE id = %s FOR NO KEY UPDATE""",
         (number,),
     ).fetchone()
-    return None if row is None else _Row(row[0], State(row[1]), *row[2:])
+    if row is None:
+        return None
+    run, sha256, document, page, recipe, state, *rest = row
+    found = _Row(run, Item(sha256, document, page or None, recipe), State(state), *rest)
+    return found if item in {None, found.item} else None
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -52,13 +62,10 @@ def keep_answer(db: Connection[Any], record: AnswerRecord) -> None:
     """Store an answer without a check of the owner, and make it the item's if it is the one of its last call.
 
     Raises:
-        LedgerError: The run does not have the item, although the server had its mark as sent on its disk.
+        StrayAnswerError: The run does not have the item, although the server had its mark as sent on its disk.
     """
-    if (row := _locked(db, record.item)) is None:
-        raise LedgerError(
-            "an answer that was kept on this host is of an image that the run does not have; if the database was "
-            "restored from a backup, move the overflow files of this user away, and run again"
-        )
+    if (row := _locked(db, record.item, record.image)) is None:
+        raise StrayAnswerError
     # It is there already if an overflow file is replayed twice, or if a commit was not acknowledged.
     stored = db.execute(
         """INSERT INTO clova_ocr.answer (run, item, request_id, status, cut, body, came, unpacked)
@@ -129,7 +136,7 @@ def settle(db: Connection[Any], claim: Claim, settlement: Settlement, failure: b
     Returns:
         Whether the item was still this call's to settle.
     """
-    if (row := _locked(db, claim.number)) is None:
+    if (row := _locked(db, claim.number, claim.item)) is None:
         return False
     uncounted = _make_up_for_mark(row, claim, settlement)
     after = TRANSITIONS.get((row.state, settlement.event))

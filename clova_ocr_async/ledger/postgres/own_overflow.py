@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from clova_ocr_async.errors import DiskFullError
 from clova_ocr_async.ledger.answer_room import reserve_answer
-from clova_ocr_async.ledger.overflow_file import OverflowFile, reclaim_files, replay_records
+from clova_ocr_async.ledger.overflow_file import OverflowFile, reclaim_files
+from clova_ocr_async.ledger.overflow_replay import replay_records
 from clova_ocr_async.ledger.postgres.outcome_statements import write_record
 from clova_ocr_async.ledger.postgres.overflow_place import (
     files_of_run,

@@ -164,12 +164,19 @@ def _orphans(db: Connection[Any], run: int) -> list[Lease]:
     return [(owner, 0.0) for (owner,) in found.fetchall()]
 
 
-def release_all(db: Connection[Any], run: int, owner: int) -> None:
-    """Give back the claims and files of an owner that has nothing ``sent`` any more, and remove the owner."""
+def release_all(db: Connection[Any], run: int, owner: int, *, interrupted: bool = False) -> None:
+    """Give back the claims and files of an owner that has nothing ``sent`` any more, and remove the owner.
+
+    Args:
+        db: The connection.
+        run: The run's number.
+        owner: The owner.
+        interrupted: Whether it did not leave in order, so that its claims may have ended it.
+    """
     claimed = db.execute(
-        """UPDATE clova_ocr.item SET state = %s, owner = NULL
+        """UPDATE clova_ocr.item SET state = %s, owner = NULL, interrupted = greatest(interrupted, %s)
            WHERE run = %s AND owner = %s AND state = %s RETURNING id""",
-        (TRANSITIONS[State.CLAIMED, ItemEvent.RELEASE], run, owner, State.CLAIMED),
+        (TRANSITIONS[State.CLAIMED, ItemEvent.RELEASE], int(interrupted), run, owner, State.CLAIMED),
     ).fetchall()
     reopen_sources(db, [number for (number,) in claimed])
     db.execute("UPDATE clova_ocr.source SET owner = NULL WHERE run = %s AND owner = %s", (run, owner))
@@ -183,6 +190,8 @@ def take_over(
     seal: Seal,
     now: Callable[[], float],
     inconclusive: set[tuple[int, str, int]] | None = None,
+    *,
+    interrupted: bool = True,
 ) -> None:
     """Settle what some owners left, and the ambiguous items that have their answer by now.
 
@@ -194,11 +203,12 @@ def take_over(
         now: Returns Unix seconds.
         inconclusive: Late answers that settle nothing, as they are damaged or another call's: the item, the requestId
             of its last call, and the answer. Added to, and not opened again.
+        interrupted: Whether they did not leave in order.
     """
     for owner, expires in owners:
         if _remove(db, owner, expires):
             _settle_sent(db, run, owner, seal, now)
-            release_all(db, run, owner)
+            release_all(db, run, owner, interrupted=interrupted)
     _settle_late(db, run, seal, now, set() if inconclusive is None else inconclusive)
 
 

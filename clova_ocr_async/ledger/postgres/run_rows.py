@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import platform
 import secrets
 from array import array
 from contextlib import contextmanager
@@ -14,7 +16,8 @@ import psycopg
 from clova_ocr_async.errors import LedgerError
 from clova_ocr_async.host.processes import Process
 from clova_ocr_async.ledger.postgres import owners
-from clova_ocr_async.ledger.postgres.connection import open_connection
+from clova_ocr_async.ledger.postgres.connection import COPYING, find_holder, open_connection
+from clova_ocr_async.ledger.postgres.database_identity import identify_database
 from clova_ocr_async.ledger.postgres.errors import ledger_error
 from clova_ocr_async.ledger.postgres.existing_run import lock_run, require_current_version
 from clova_ocr_async.ledger.postgres.location import run_location
@@ -59,7 +62,7 @@ _SETTINGS = """SELECT seal, seal_check, store, services, base_folder, calls, max
                FROM clova_ocr.run WHERE id = %(run)s"""
 _SELECTIONS: dict[type[Row], LiteralString] = {
     ItemRow: """SELECT sha256, document, page, recipe, state, owner IS NOT NULL, attempts, maybe_billed, billing,
-                       request_id, sent_at, finished_at, elapsed, failure, was, picture
+                       request_id, sent_at, finished_at, elapsed, failure, was, picture, interrupted
                 FROM clova_ocr.item WHERE run = %(run)s ORDER BY id""",
     AnswerRow: f"""SELECT item.number, request_id, status, cut, body, unpacked, came,
                           item.answer IS NOT DISTINCT FROM answer.id
@@ -73,15 +76,16 @@ _SELECTIONS: dict[type[Row], LiteralString] = {
                        FROM clova_ocr.correction JOIN {_NUMBERED} ON item.id = correction.item
                        WHERE correction.run = %(run)s ORDER BY correction.number""",
 }
-_BEGUN = """INSERT INTO clova_ocr.run (name, token, seal, store) VALUES (%s, %s, 'none', 'full')
-            ON CONFLICT (name) DO NOTHING RETURNING id"""
+_BEGUN = """INSERT INTO clova_ocr.run (name, token, seal, store, system, database)
+            VALUES (%s, %s, 'none', 'full', '', 0) ON CONFLICT (name) DO NOTHING RETURNING id"""
 _TOOK_OVER = """UPDATE clova_ocr.run SET token = %(token)s, seal = %(seal)s, seal_check = %(seal_check)s,
                     store = %(store)s, services = %(services)s, services_by = 0, base_folder = %(base_folder)s,
                     calls = %(calls)s, max_calls = %(max_calls)s, largest_answer = %(largest_answer)s,
-                    last_correction = %(last_correction)s, moved_to = NULL WHERE id = %(run)s"""
+                    last_correction = %(last_correction)s, moved_to = NULL, system = %(system)s,
+                    database = %(database)s WHERE id = %(run)s"""
 _COPIES: dict[type[Row], LiteralString] = {
     ItemRow: """COPY clova_ocr.item (run, sha256, document, page, recipe, state, owner, attempts, maybe_billed, billing,
-                    request_id, sent_at, finished_at, elapsed, failure, was, picture) FROM STDIN""",
+                    request_id, sent_at, finished_at, elapsed, failure, was, picture, interrupted) FROM STDIN""",
     AnswerRow: "COPY clova_ocr.answer (run, item, request_id, status, cut, body, unpacked, came) FROM STDIN",
     SourceRow: """COPY clova_ocr.source (run, document, path, page, open, owner, item, failure, size, modified_ns,
                       changed_ns, inode, columns) FROM STDIN""",
@@ -159,9 +163,12 @@ class PostgresRunRows:
         db = open_connection(self._server)
         try:
             db.execute(begin)
+            # For those that wait for it, as it may have been stopped; until the end of the transaction.
+            name = f"{COPYING}, process {os.getpid()} on {platform.node()}"
+            db.execute("SELECT set_config('application_name', %s, true)", (name,))
             yield db
         except psycopg.Error as error:
-            raise ledger_error(error, self._server) from None
+            raise ledger_error(error, self._server, find_holder(error, self._server)) from None
         finally:
             db.close()  # without a commit nothing has changed
 
@@ -234,7 +241,14 @@ class _Target:
     def _begin(self, settings: SettingsRow) -> None:
         values = msgspec.structs.asdict(settings)
         services = None if settings.services is None else list(settings.services)
-        known = {"run": self._run, "token": secrets.token_hex(16), "services": services}
+        here = identify_database(self._db)
+        known = {
+            "run": self._run,
+            "token": secrets.token_hex(16),
+            "services": services,
+            "system": here.system,
+            "database": here.number,
+        }
         self._db.execute(_TOOK_OVER, values | known)
 
     def _copy(self, kind: type[Row], rows: Iterable[tuple[Any, ...]]) -> None:

@@ -6,6 +6,7 @@ import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
+from clova_ocr_async.ledger.postgres.database_identity import identify_database
 from clova_ocr_async.ledger.postgres.existing_run import find_run, lock_run
 from clova_ocr_async.ledger.run_settings import compare_storage, other_services, seal_check
 
@@ -46,12 +47,14 @@ def begin_or_check(db: Connection[Any], server: ServerURL, requested: RequestedS
         requested: The settings.
 
     Raises:
-        LedgerError: The run was begun with another seal or store, or was moved to another place.
+        LedgerError: The run was begun with another seal or store, was moved to another place, or is in a copy of its
+            database.
     """
+    here = identify_database(db)
     # Where two processes begin a run at the same time, the settings of the first one hold for both.
     db.execute(
-        """INSERT INTO clova_ocr.run (name, token, seal, seal_check, store)
-           SELECT %(name)s, %(token)s, %(seal)s, %(check)s, %(store)s
+        """INSERT INTO clova_ocr.run (name, token, seal, seal_check, store, system, database)
+           SELECT %(name)s, %(token)s, %(seal)s, %(check)s, %(store)s, %(system)s, %(database)s
            WHERE NOT EXISTS (SELECT FROM clova_ocr.run WHERE name = %(name)s) ON CONFLICT (name) DO NOTHING""",
         {
             "name": server.run,
@@ -59,13 +62,22 @@ def begin_or_check(db: Connection[Any], server: ServerURL, requested: RequestedS
             "seal": requested.seal.name,
             "check": seal_check(requested.seal),
             "store": requested.store or "full",
+            "system": here.system,
+            "database": here.number,
         },
     )
     run = find_run(db, server)
-    run.check_not_moved()
+    if not requested.moved:
+        run.check_not_moved()
+        run.check_database(here)
     run.check_seal(requested.seal)
     store = cast("AnswerStorage", run.store)
     compare_storage(store, requested.store)
+    if requested.moved:
+        db.execute(
+            "UPDATE clova_ocr.run SET moved_to = NULL, system = %s, database = %s WHERE id = %s",
+            (here.system, here.number, run.number),
+        )
     row = db.execute("SELECT token, largest_answer FROM clova_ocr.run WHERE id = %s", (run.number,)).fetchone()
     assert row is not None  # noqa: S101 - it was just found
     return OpenedRun(run.number, row[0], store, row[1])

@@ -8,6 +8,10 @@ A role that may only work on runs needs no more than this, once a role that may 
     GRANT USAGE ON SCHEMA clova_ocr TO worker;
     GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA clova_ocr TO worker;
 
+Whoever owns the schema can change what its tables do. So only roles that may read the answers should be allowed to
+create a schema in the database (``GRANT CREATE ON DATABASE``). Tables with rules, policies or triggers of another
+program are refused.
+
 After an update of this package that changes the tables, the role that owns the schema opens a run once.
 """
 
@@ -23,7 +27,7 @@ if TYPE_CHECKING:
 
     from psycopg import Connection
 
-__all__ = ["MIGRATIONS", "is_current_version", "migrate", "version_of"]
+__all__ = ["MIGRATIONS", "is_current_version", "migrate", "require_own_tables", "version_of"]
 
 _LOCK = 0x434C4F56  # "CLOV": the advisory lock of a migration
 
@@ -48,6 +52,8 @@ _TABLES = """
         max_calls bigint,                   -- NULL for any number
         largest_answer bigint NOT NULL DEFAULT 0,
         last_correction bigint NOT NULL DEFAULT 0,  -- its number is never used again, also after a purge
+        system text NOT NULL,               -- the server and the database that it was begun in, or continued in
+        database bigint NOT NULL,
         moved_to text                       -- where the run was copied to; no process may open it here any more
     );
 
@@ -83,6 +89,7 @@ _TABLES = """
         failure bytea,                      -- encrypted, if the run is
         was bytea,                          -- the last file that held it and holds another image now
         picture bytea,                      -- what the last request sent, as JSON of documents.picture.Picture
+        interrupted integer NOT NULL DEFAULT 0,     -- processes that have ended while they had it or made its picture
         UNIQUE (run, sha256, document, page, recipe)
     );
 
@@ -149,6 +156,16 @@ _TABLES = """
         FOR EACH ROW EXECUTE FUNCTION clova_ocr.keep_correction();
 """
 
+# What runs by itself when a row is written, or lies in the place of a table, is another program's: it could read the
+# answers, or leave out the mark of a request that was sent.
+_FOREIGN = """SELECT relname::text FROM pg_catalog.pg_class
+              JOIN pg_catalog.pg_namespace ON pg_namespace.oid = relnamespace
+              WHERE nspname = 'clova_ocr' AND relname = ANY(%s)
+                AND (relkind <> 'r' OR relhasrules OR relrowsecurity OR EXISTS (
+                     SELECT FROM pg_catalog.pg_trigger WHERE tgrelid = pg_class.oid AND NOT tgisinternal
+                         AND (relname, tgname) <> ('correction', 'correction_stays')))
+              ORDER BY relname"""
+_NAMES = ["schema_version", "run", "owner", "item", "answer", "source", "correction"]
 _HAS_TABLES = """SELECT FROM pg_catalog.pg_class JOIN pg_catalog.pg_namespace ON pg_namespace.oid = relnamespace
                  WHERE nspname = 'clova_ocr' AND relname = 'schema_version'"""
 
@@ -163,6 +180,20 @@ def version_of(db: Connection[Any]) -> int:
         return 0
     row = db.execute("SELECT version FROM clova_ocr.schema_version").fetchone()
     return 0 if row is None else int(row[0])
+
+
+def require_own_tables(db: Connection[Any]) -> None:
+    """Refuse tables that another program has made or changed; those of an older version are this package's own.
+
+    Raises:
+        LedgerError: One is not a plain table, or has rules, policies or triggers.
+    """
+    if found := db.execute(_FOREIGN, (_NAMES,)).fetchone():
+        raise LedgerError(
+            f"clova_ocr.{found[0]} in this database is not as this package makes it: it is not a plain table, or has "
+            "rules, policies or triggers of another program; look at what they do, and remove them, or use another "
+            "database"
+        )
 
 
 def is_current_version(db: Connection[Any], migrations: Sequence[LiteralString] | None = None) -> bool:
@@ -192,9 +223,10 @@ def migrate(db: Connection[Any], migrations: Sequence[LiteralString] | None = No
         migrations: The migrations; ``MIGRATIONS`` if not given.
 
     Raises:
-        LedgerError: A newer version wrote them.
+        LedgerError: A newer version wrote them, or another program.
     """
     migrations = MIGRATIONS if migrations is None else migrations
+    require_own_tables(db)
     if is_current_version(db, migrations):
         return
     db.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))

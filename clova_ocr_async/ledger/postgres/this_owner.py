@@ -132,7 +132,8 @@ class ThisOwner:
         replayed = self.overflow.replay(db, own=True)
         # Its lease may be another one than it knows of.
         leases = db.execute("SELECT id, expires FROM clova_ocr.owner WHERE id = %s", (self.number,)).fetchall()
-        owners.take_over(db, self.run, leases or [(self.number, 0.0)], self._seal, self._now, self._inconclusive)
+        own = leases or [(self.number, 0.0)]
+        owners.take_over(db, self.run, own, self._seal, self._now, self._inconclusive, interrupted=False)
         # The next process reserves as much from its first request on.
         note_largest_answer(db, self.run, self.overflow.reservation.largest)
         return replayed

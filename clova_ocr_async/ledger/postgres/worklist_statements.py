@@ -188,7 +188,7 @@ def others_at_work(db: Connection[Any], run: int, documents: Sequence[str], owne
 
 def requeue(
     db: Connection[Any], run: int, billing: Billing, document: str | None = None, *, inconclusive: Collection[int] = ()
-) -> int:
+) -> list[int]:
     """Queue unread items again; one that was replaced under its last name is left out, as no file holds it any more.
 
     Args:
@@ -199,12 +199,13 @@ def requeue(
         inconclusive: The late answers that settle nothing. An ambiguous item with another one is left out.
 
     Returns:
-        The number of items.
+        The numbers of the items.
     """
     # The billing begins anew; what the earlier calls cost stays in the count of the run. A late answer may arrive after
     # the caller has looked for such: it is paid, and settles its item.
     rows = db.execute(
-        """UPDATE clova_ocr.item SET state = %(queued)s, billing = %(unbilled)s, failure = NULL, answer = NULL
+        """UPDATE clova_ocr.item SET state = %(queued)s, billing = %(unbilled)s, failure = NULL, answer = NULL,
+               interrupted = 0
            WHERE run = %(run)s AND billing = %(billing)s AND document = coalesce(%(document)s::text, document)
              AND state = ANY(%(states)s)
              AND (state <> %(ambiguous)s OR answer IS NULL OR answer = ANY(%(inconclusive)s))
@@ -221,8 +222,9 @@ def requeue(
             "inconclusive": [*inconclusive],
         },
     ).fetchall()
-    reopen_sources(db, [number for (number,) in rows])
-    return len(rows)
+    numbers = [number for (number,) in rows]
+    reopen_sources(db, numbers)
+    return numbers
 
 
 (_QUEUED,) = {TRANSITIONS[state, ItemEvent.REQUEUE] for state in from_states(ItemEvent.REQUEUE)}

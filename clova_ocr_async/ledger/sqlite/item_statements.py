@@ -37,6 +37,7 @@ __all__ = [
     "find_item",
     "find_source",
     "is_owned",
+    "item_at",
     "keep_answer",
     "link_source",
     "mark_maybe_billed",
@@ -45,6 +46,7 @@ __all__ = [
     "reject_source",
     "reopen_sources",
     "send",
+    "set_interrupted",
     "settle",
     "stamp_columns",
 ]
@@ -79,6 +81,12 @@ def find_by_number(db: sqlite3.Connection, number: int) -> tuple[Any, ...]:
     """Return the row of an item that is certainly there."""
     row: tuple[Any, ...] = db.execute(f"{_ENTRY} WHERE item.id = ?", (number,)).fetchone()
     return row
+
+
+def item_at(db: sqlite3.Connection, number: int) -> Item | None:
+    """Return the item that has a number; None if there is none."""
+    row = db.execute("SELECT sha256, document, page, recipe FROM item WHERE id = ?", (number,)).fetchone()
+    return None if row is None else Item(row[0], row[1], row[2] or None, row[3])
 
 
 def is_owned(db: sqlite3.Connection, number: int) -> bool:
@@ -128,10 +136,18 @@ def claim_item(db: sqlite3.Connection, item: Item, owner: int) -> Claim | None:
     row = db.execute(
         """INSERT INTO item (sha256, document, page, recipe, state, owner) VALUES (?, ?, ?, ?, ?, ?)
            ON CONFLICT (sha256, document, page, recipe) DO UPDATE SET state = excluded.state, owner = excluded.owner
-           WHERE state = ? RETURNING id""",
+           WHERE state = ? RETURNING id, interrupted""",
         (item.sha256, item.document, item.page or 0, item.recipe, _CLAIMED, owner, State.QUEUED),
     ).fetchone()
-    return None if row is None else Claim(row[0], owner, item)
+    return None if row is None else Claim(row[0], owner, item, row[1])
+
+
+def set_interrupted(db: sqlite3.Connection, claim: Claim, count: int) -> None:
+    """Record how many processes a claimed item has interrupted."""
+    db.execute(
+        "UPDATE item SET interrupted = ? WHERE id = ? AND owner = ? AND state = ?",
+        (count, claim.number, claim.owner, State.CLAIMED),
+    )
 
 
 def reject_source(

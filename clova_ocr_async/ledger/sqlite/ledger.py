@@ -249,6 +249,10 @@ class SqliteLedger:
         row = await self._write(lambda db: reject(db, source, document, failure, columns), "reject")
         return None if row is None else entry_of(row, self._seal)
 
+    async def set_interrupted(self, claim: Claim, count: int) -> None:
+        """Record how many processes a claimed item has interrupted."""
+        await self._write(partial(item_statements.set_interrupted, claim=claim, count=count), "interrupted")
+
     # -----------------------------------------------------------------------------------------------------------------
     # The marks of a request, and the end of its call
 
@@ -307,7 +311,7 @@ class SqliteLedger:
             return
         status, cut, body, unpacked = sealed_answer(self._seal, claim.item, response)
         foreign = not is_answer_to(response.body, request_id)
-        record = AnswerRecord(claim.number, request_id, status, cut, body, self._now(), unpacked, foreign)
+        record = AnswerRecord(claim.number, request_id, status, cut, body, self._now(), unpacked, foreign, claim.item)
         self._this_owner.note_size(max(len(body), len(response.body)))  # the next one may not be packed as well
         try:
             await self._fallback.keep_answer(record)

@@ -106,12 +106,18 @@ def _owners(db: sqlite3.Connection) -> list[tuple[int, Process, float]]:
     return [(owner, Process(place, pid, started), expires) for owner, place, pid, started, expires in rows]
 
 
-def release_all(db: sqlite3.Connection, owner: int) -> None:
-    """Give back the claims and files of an owner that has nothing ``sent`` any more, and remove the owner."""
+def release_all(db: sqlite3.Connection, owner: int, *, interrupted: bool = False) -> None:
+    """Give back the claims and files of an owner that has nothing ``sent`` any more, and remove the owner.
+
+    Args:
+        db: The connection.
+        owner: The owner.
+        interrupted: Whether it did not leave in order, so that its claims may have ended it.
+    """
     claimed = db.execute("SELECT id FROM item WHERE owner = ? AND state = ?", (owner, State.CLAIMED)).fetchall()
     db.execute(
-        "UPDATE item SET state = ?, owner = NULL WHERE owner = ? AND state = ?",
-        (TRANSITIONS[State.CLAIMED, ItemEvent.RELEASE], owner, State.CLAIMED),
+        "UPDATE item SET state = ?, owner = NULL, interrupted = max(interrupted, ?) WHERE owner = ? AND state = ?",
+        (TRANSITIONS[State.CLAIMED, ItemEvent.RELEASE], interrupted, owner, State.CLAIMED),
     )
     reopen_sources(db, [number for (number,) in claimed])
     db.execute("UPDATE source SET owner = NULL WHERE owner = ?", (owner,))
@@ -124,6 +130,8 @@ def take_over(
     seal: Seal,
     now: Callable[[], float],
     inconclusive: set[_LateAnswer] | None = None,
+    *,
+    interrupted: bool = True,
 ) -> None:
     """Settle what some owners left, and the ambiguous items that have their answer by now.
 
@@ -134,13 +142,14 @@ def take_over(
         now: Returns Unix seconds.
         inconclusive: Late answers that settle nothing, as they are damaged or another call's; added to, and not opened
             again.
+        interrupted: Whether they did not leave in order.
     """
     for owner in owners:
         # Before the release, which would give back as unsent what may have been billed.
         sent = db.execute("SELECT id FROM item WHERE owner = ? AND state = ?", (owner, State.SENT)).fetchall()
         for (number,) in sent:
             _settle_due(db, owner, number, seal, now())
-        release_all(db, owner)
+        release_all(db, owner, interrupted=interrupted)
     _settle_late(db, seal, now, set() if inconclusive is None else inconclusive)
 
 

@@ -146,8 +146,9 @@ def _check_files(folder: Path) -> None:
     # Last, so that the ledger itself is clean even if a file has to stay.
     if left := [path.name for path in overflow_paths(folder) if has_records(path)]:
         raise LedgerError(
-            f"{left[0]} still holds answers that were to be deleted: a stopped process keeps the file, or another "
-            "version of this package wrote it; end that process, or open the run with that version, then purge again"
+            f"{left[0]} still holds answers that were to be deleted: a stopped process keeps the file, another version "
+            "of this package wrote it, or they are of images that the run does not have; end that process, open the "
+            "run with that version, or delete the file, then purge again"
         )
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from clova_ocr_async.ledger.overflow_file import replay_records
-from clova_ocr_async.ledger.overflow_records import AnswerRecord, RefusalRecord
-from clova_ocr_async.ledger.sqlite.item_statements import keep_answer, refuse, settle
+from clova_ocr_async.ledger.overflow_records import AnswerRecord, RefusalRecord, StrayAnswerError
+from clova_ocr_async.ledger.overflow_replay import replay_records
+from clova_ocr_async.ledger.sqlite.item_statements import item_at, keep_answer, refuse, settle
 
 if TYPE_CHECKING:
     import sqlite3
@@ -20,7 +20,13 @@ __all__ = ["replay_files", "write_answer", "write_record", "write_settlement"]
 
 
 def write_answer(db: sqlite3.Connection, record: AnswerRecord) -> None:
-    """Write an answer."""
+    """Write an answer.
+
+    Raises:
+        StrayAnswerError: The run has another image, or none, under its number.
+    """
+    if record.image is not None and item_at(db, record.item) != record.image:
+        raise StrayAnswerError
     answer = record.status, record.cut, record.body
     unpacked, foreign = record.unpacked, record.foreign
     keep_answer(db, record.item, record.request_id, answer, record.came, unpacked=unpacked, foreign=foreign)

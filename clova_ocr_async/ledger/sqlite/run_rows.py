@@ -59,7 +59,7 @@ __all__ = ["SqliteRunRows"]
 _NUMBERED = "(SELECT id, answer, row_number() OVER (ORDER BY id) AS number FROM item) AS item"
 _SELECTIONS: dict[type[Row], str] = {
     ItemRow: """SELECT sha256, document, page, recipe, state, owner IS NOT NULL, attempts, maybe_billed, billing,
-                       request_id, sent_at, finished_at, elapsed, failure, was, picture
+                       request_id, sent_at, finished_at, elapsed, failure, was, picture, interrupted
                 FROM item ORDER BY id""",
     AnswerRow: f"""SELECT item.number, request_id, status, cut, body, unpacked, came, item.answer IS answer.id
                    FROM answer JOIN {_NUMBERED} ON item.id = answer.item ORDER BY answer.id""",
@@ -72,8 +72,8 @@ _SELECTIONS: dict[type[Row], str] = {
 _LOST = f"CASE WHEN ? THEN {LOST_OWNER} END"
 _INSERTIONS: dict[type[Row], str] = {
     ItemRow: f"""INSERT INTO item (sha256, document, page, recipe, state, owner, attempts, maybe_billed, billing,
-                     request_id, sent_at, finished_at, elapsed, failure, was, picture)
-                 VALUES (?, ?, ?, ?, ?, {_LOST}, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)""",
+                     request_id, sent_at, finished_at, elapsed, failure, was, picture, interrupted)
+                 VALUES (?, ?, ?, ?, ?, {_LOST}, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)""",
     AnswerRow: "INSERT INTO answer (item, request_id, status, cut, body, unpacked, came) VALUES (?, ?, ?, ?, ?, ?, ?)",
     SourceRow: f"""INSERT INTO source (document, path, page, open, owner, item, failure, size, modified_ns, changed_ns,
                        inode, columns) VALUES (?, ?, ?, ?, {_LOST}, ?, ?, ?, ?, ?, ?, ?)""",

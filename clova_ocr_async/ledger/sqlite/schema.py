@@ -251,12 +251,18 @@ _CORRECTIONS = """
 """
 
 
+def _count_interruptions(db: sqlite3.Connection) -> None:
+    # How many processes have ended, one after the other, while they had the item claimed or made its picture.
+    db.execute("ALTER TABLE item ADD COLUMN interrupted INTEGER NOT NULL DEFAULT 0")
+
+
 MIGRATIONS: Sequence[Callable[[sqlite3.Connection], None]] = (
     _create,
     _note_compression,
     _note_replaced,
     _add_pages,
     _add_corrections,
+    _count_interruptions,
 )
 """Migrations; the one at index n brings a file from version n to n + 1."""
 

@@ -183,7 +183,7 @@ class ThisOwner:
         # The next process reserves as much from its first request on.
         _note_largest_answer(db, self.reservation.largest)
         replayed = replay_files(db, [self._overflow.path])
-        owners.take_over(db, [self.number], self._seal, self._now, self._inconclusive)
+        owners.take_over(db, [self.number], self._seal, self._now, self._inconclusive, interrupted=False)
         return replayed.get(self._overflow.path, 0)
 
     def mark_emptied(self, read: int) -> None:

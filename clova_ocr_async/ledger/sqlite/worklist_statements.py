@@ -155,7 +155,7 @@ def requeue(db: sqlite3.Connection, billing: Billing, document: str | None = Non
     ).fetchall()
     # The billing begins anew; what the earlier calls cost stays in the count of the run.
     db.executemany(
-        "UPDATE item SET state = ?, billing = ?, failure = NULL, answer = NULL WHERE id = ?",
+        "UPDATE item SET state = ?, billing = ?, failure = NULL, answer = NULL, interrupted = 0 WHERE id = ?",
         [(TRANSITIONS[State(state), ItemEvent.REQUEUE], Billing.NOT_BILLED, number) for number, state in items],
     )
     reopen_sources(db, [number for number, _ in items])

@@ -5,6 +5,7 @@ Each request is a transaction of its own and leaves nothing in the session, so P
 
 from __future__ import annotations
 
+import re
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, LiteralString
 
@@ -14,6 +15,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from clova_ocr_async.errors import ConfigurationError
 from clova_ocr_async.ledger.postgres.connection import BoundedConnection
+from clova_ocr_async.ledger.postgres.errors import cause_of
 from clova_ocr_async.slots.sharing.server_store import ServerGateStore, one_line
 from clova_ocr_async.slots.sharing.store import StoreAwayError
 
@@ -46,19 +48,10 @@ _CONNECTION: dict[str, Any] = {
     "tcp_user_timeout": 4000,  # milliseconds
 }
 _SILENCE = 6.0  # seconds without a byte of the server, which ends each statement long before, unless it has frozen
-# Of a connection that is refused, libpq gives the text alone, in the server's language. In another one than English
-# it passes for a server that is away.
-_CHECK_USER = "check the user in the URL, and PGPASSWORD, ~/.pgpass or the service file"
-_CHECK_TLS = "check sslmode and the certificates"
-_REFUSALS = {
-    "authentication failed": _CHECK_USER,
-    "no password supplied": _CHECK_USER,
-    "does not exist": "check the name in the URL",
-    "no pg_hba.conf entry": "ask the administrator of the server",
-    "does not support SSL": _CHECK_TLS,
-    "certificate": _CHECK_TLS,
-    "definition of service": "check ~/.pg_service.conf, and PGSERVICEFILE",
-}
+_REFUSALS = frozenset({"28000", "28P01", "3D000", "F0000"})  # of a connection: TLS, user, database, service
+_WHERE = re.compile(
+    r"^(?:connection failed: )?connection to server .*? failed: |\b(?:FATAL|ERROR): "
+)  # in libpq's words, once ours are there
 
 
 class PostgresGateStore(ServerGateStore):
@@ -135,14 +128,13 @@ class PostgresGateStore(ServerGateStore):
         return cursor
 
     def _away(self, error: psycopg.Error) -> StoreAwayError:
-        reason = one_line(error, None if self._password is None else self._password.reveal())
+        code, words = cause_of(error)
+        said = _WHERE.sub("", one_line(error, None if self._password is None else self._password.reveal()))
         if isinstance(error, errors.InsufficientPrivilege):
-            reason += (
-                f"; its owner must run: {_CREATE}; GRANT SELECT, INSERT, UPDATE ON public.clova_slots TO this user"
+            words = (
+                "does not allow this user what slots need; the owner of the database must run: "
+                f"{_CREATE}; GRANT SELECT, INSERT, UPDATE ON public.clova_slots TO this user"
             )
-        refusals = _REFUSALS.items() if error.sqlstate is None else ()
-        way_out = next((way_out for words, way_out in refusals if words in reason), None)
-        if way_out is not None:
-            reason += f"; {way_out}"
-        wrong = way_out is not None or isinstance(error, psycopg.ProgrammingError)
+        reason = f"the server {words} ({said})" if words else said
+        wrong = (error.sqlstate is None and code in _REFUSALS) or isinstance(error, psycopg.ProgrammingError)
         return StoreAwayError(self._place, reason, permanent=wrong)

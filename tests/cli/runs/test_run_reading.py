@@ -228,4 +228,4 @@ def test_a_moved_run_is_said_once(clova: Emulator, scans: Path, run: Path, tmp_p
     assert "--run-moved" not in result.stderr
     alone = clova_ocr("batch", "receipt", scans, "--run-moved", "-o", tmp_path / "out")
     assert alone.exit_code == 2
-    assert "--run-moved is for a run directory" in alone.stderr
+    assert "--run-moved is for a run;" in alone.stderr

@@ -221,10 +221,8 @@ def test_a_run_directory_may_have_a_name_like_a_url(clova: Emulator, scans: Path
     assert clova.billed.total() == 6
 
 
-def test_options_of_directories_are_refused_for_a_server(clova: Emulator, scans: Path) -> None:
-    """A run on a server was not moved with a directory, and its results go to no file of the batch."""
-    moved = clova_ocr("batch", "receipt", scans, "--run", URL, "--run-moved")
-    assert (moved.exit_code, "leave out --run-moved" in moved.stderr) == (2, True)
+def test_a_file_of_results_is_refused_for_a_server(clova: Emulator, scans: Path) -> None:
+    """The results of a run on a server go to no file of the batch; the error has the command that writes them."""
     output = clova_ocr("batch", "receipt", scans, "--run", URL, "-o", "out.jsonl")
     assert f"with --run the results are in {URL}; write them with: clova-ocr export '{URL}' -o FILE" in output.stderr
     assert clova.requests == 0

@@ -238,6 +238,7 @@ def test_no_hint_is_in_words_of_python_alone() -> None:
     """A hint that only Python has is left out at a shell, and a missing domain goes by its variables."""
     printed = {
         "go on with --run-moved (in Python: SqliteLedger(…, moved=True))": "go on with --run-moved",
+        "by --run-moved (in Python: PostgresLedger(…, moved=True))": "by --run-moved",
         "give its key (--key-file, CLOVA_OCR_KEY_FILE, or seal=)": "give its key (--key-file or CLOVA_OCR_KEY_FILE)",
         "it looks like base64; decode it (base64.b64decode) and pass the bytes": (
             "it looks like base64; decode it (base64 -d) and give the file"

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import uuid
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
@@ -29,7 +28,6 @@ class Queue:
         broker: Its broker.
         redis: Redis.
         woken: How often it was woken.
-        tried: The pictures that were read by way of trial.
     """
 
     def __init__(self, url: str) -> None:
@@ -38,7 +36,6 @@ class Queue:
         )
         self.redis = Redis.from_url(url)
         self.woken = 0
-        self.tried: list[str] = []
         self.rested = asyncio.Event()
 
     async def wake(self) -> None:
@@ -50,10 +47,6 @@ class Queue:
         self.rested.set()
         await asyncio.Event().wait()
 
-    async def try_reading(self, path: str) -> None:
-        """Note a trial."""
-        self.tried.append(path)
-
     def worker(self) -> StreamUpkeep:
         """Return a worker."""
         return StreamUpkeep(self.broker, self.wake, sleep=self.rest)
@@ -64,11 +57,6 @@ class Queue:
         looking = asyncio.create_task(worker.run())
         await self.rested.wait()
         looking.cancel()
-
-    async def bury(self) -> None:
-        """Have all workers be dead."""
-        async for key in self.redis.scan_iter(f"clova-ocr:{self.broker.queue_name}:worker:*"):
-            await self.redis.delete(key)
 
     async def deliver_long_ago(self) -> Any:
         """Deliver a message to a worker that does not acknowledge it, long ago; return its id."""
@@ -105,95 +93,25 @@ async def test_messages_of_a_dead_worker_wake_the_queue(redis_url: str) -> None:
         assert queue.woken == 1
 
 
-async def test_a_picture_that_ends_its_workers_is_parked(redis_url: str, caplog: pytest.LogCaptureFixture) -> None:
-    """After a first attempt and two trials that have ended three workers, the image is refused by name."""
-    dies = RuntimeError("the process ends here")
-
-    async def die(_: str) -> None:
-        raise dies
-
+async def test_a_wake_up_holds_nothing_of_an_image_and_does_not_stay(redis_url: str) -> None:
+    """What a wake-up leaves in Redis is one key of the queue, which ends by itself."""
     async with queue_at(redis_url) as queue:
-        assert await queue.worker().begin("1", "scan.png", queue.try_reading) is None
-        for _ in range(2):
-            await queue.bury()
-            with pytest.raises(RuntimeError):
-                await queue.worker().begin("1", "scan.png", die)
-        await queue.bury()
-        with caplog.at_level(logging.WARNING):
-            error = await queue.worker().begin("1", "scan.png", queue.try_reading)
-        assert "3 workers have ended" in str(error)
-        assert "scan.png" in caplog.text
-        assert queue.tried == []
+        await queue.deliver_long_ago()
+        await queue.look(queue.worker())
+        (key,) = [key async for key in queue.redis.scan_iter(f"clova-ocr:{queue.broker.queue_name}:*")]
+        assert key.decode() == f"clova-ocr:{queue.broker.queue_name}:woken"
+        assert 0 < await queue.redis.ttl(key) <= 30
 
 
-async def test_an_image_whose_workers_were_killed_is_not_parked(redis_url: str) -> None:
-    """However often workers are killed while an image waits, its trial shows that it is not to blame."""
+async def test_without_redis_the_looks_go_on(redis_url: str, redis_server: RedisServer) -> None:
+    """While Redis is away a look raises nothing, and the next one is as ever."""
     async with queue_at(redis_url) as queue:
-        for _ in range(9):
-            assert await queue.worker().begin("1", "scan.png", queue.try_reading) is None
-            await queue.bury()
-        assert queue.tried == ["scan.png"] * 8
-
-
-async def test_a_second_delivery_beside_a_living_worker_is_no_interruption(redis_url: str) -> None:
-    """A message that is delivered to two living workers is begun by both without a trial, also by one twice."""
-    async with queue_at(redis_url) as queue:
-        one, other = queue.worker(), queue.worker()
-        for worker in (one, other, one):
-            assert await worker.begin("1", "scan.png", queue.try_reading) is None
-        assert queue.tried == []
-
-
-async def test_a_worker_that_ends_in_order_during_a_trial_leaves_no_mark(redis_url: str) -> None:
-    """A trial that is cancelled because its worker ends in order does not count as one that has ended it."""
-    async with queue_at(redis_url) as queue:
-        await queue.worker().begin("1", "scan.png", queue.try_reading)
-        for _ in range(3):
-            await queue.bury()
-            worker, reached = queue.worker(), asyncio.Event()
-
-            async def hang(_: str, reached: asyncio.Event = reached) -> None:
-                reached.set()
-                await asyncio.Event().wait()
-
-            trial = asyncio.create_task(worker.begin("1", "scan.png", hang))
-            await reached.wait()
-            trial.cancel()
-            await worker.leave()
-        assert await queue.worker().begin("1", "scan.png", queue.try_reading) is None
-
-
-@pytest.mark.parametrize("end", ["outcome", "worker"])
-async def test_an_orderly_end_leaves_no_mark(redis_url: str, end: str) -> None:
-    """An image with an outcome, and a worker that ends in order, leave nothing that counts as an interruption."""
-    async with queue_at(redis_url) as queue:
-        worker = queue.worker()
-        await worker.begin("1", "scan.png", queue.try_reading)
-        await (worker.end("1") if end == "outcome" else worker.leave())
-        await queue.bury()
-        await queue.worker().begin("1", "scan.png", queue.try_reading)
-        assert queue.tried == []
-
-
-async def test_marks_hold_no_path_and_do_not_stay_for_ever(redis_url: str, redis_server: RedisServer) -> None:
-    """Redis has no path of an image from the marks, and each mark has an end."""
-    async with queue_at(redis_url) as queue:
-        worker = queue.worker()
-        await queue.look(worker)
-        await worker.begin("1", "canary-name-of-a-person.png", queue.try_reading)
-        keys = [key async for key in queue.redis.scan_iter(f"clova-ocr:{queue.broker.queue_name}:*")]
-        assert len(keys) == 2
-        assert all([await queue.redis.ttl(key) > 0 for key in keys])
-        assert b"canary-name-of-a-person" not in redis_server.dump()
-
-
-async def test_without_redis_work_goes_on(redis_url: str, redis_server: RedisServer) -> None:
-    """While Redis is away an image is begun and ended without marks, and no error is raised."""
-    async with queue_at(redis_url) as queue:
+        await queue.deliver_long_ago()
         redis_server.stop()
         try:
-            worker = queue.worker()
-            assert await worker.begin("1", "scan.png", queue.try_reading) is None
-            await worker.end("1")
+            await queue.look(queue.worker())
         finally:
             redis_server.start()
+        assert queue.woken == 0
+        await queue.look(queue.worker())
+        assert queue.woken == 1

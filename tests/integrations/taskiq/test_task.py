@@ -263,7 +263,7 @@ def test_a_worker_refuses_an_idle_timeout_that_is_too_short(tmp_path: Path) -> N
 
 
 async def test_a_stream_whose_redis_is_away_still_has_its_images_read(tmp_path: Path) -> None:
-    """What marks the work on a message does without Redis: an image that was delivered is read and paid once."""
+    """The upkeep of a queue does without Redis: an image that was delivered is read and paid once."""
     (path,) = pictures(tmp_path / "scans", "a.jpg")
     broker = RedisStreamBroker(
         "redis://127.0.0.1:1", unacknowledged_lock_timeout=30, xread_count=5, retry=Retry(NoBackoff(), 0)

@@ -194,7 +194,7 @@ async def test_a_picture_that_ends_its_workers_is_parked_and_the_others_are_read
         last = await engine.row(await engine.task.kiq(good, "receipt"))
     await engine.broker.shutdown()
     assert row["status"] == "skipped"
-    assert "3 workers have ended" in row["error"]
+    assert "3 processes have ended" in row["error"]
     assert last["status"] == "succeeded"
     assert clova_emulator.billed.total() == 1
     assert Path(path).name in engine.log

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import signal
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from taskiq_redis import RedisAsyncResultBackend, RedisStreamBroker
@@ -26,12 +25,6 @@ IDLE = 60_000  # milliseconds
 
 class DeadlyLoader(ImageLoader):
     """A loader with a decoder that one picture ends."""
-
-    async def load(self, source: Any, *args: Any) -> PreparedImage:
-        """Read and decode a picture, or die."""
-        if isinstance(source, str):
-            _die_of(Path(source).read_bytes())  # noqa: ASYNC240 - a small local file
-        return await super().load(source, *args)
 
     async def make(self, opened: Any) -> PreparedImage:
         """Decode a picture, or die."""

@@ -102,6 +102,34 @@ async def test_files_are_not_forgotten(through: str, proxy: Proxy, *, done: bool
         assert proxy.lost == 1
 
 
+@done_or_not
+async def test_images_that_are_queued_again_are_counted_once(
+    through: str, run: str, proxy: Proxy, *, done: bool
+) -> None:
+    """A requeue whose commit was not acknowledged has the number of images that it has queued."""
+    async with PostgresLedger(through) as ledger:
+        for name in "ab":
+            claim = claimed(await ledger.admit(item(name), source(name)))
+            await ledger.settle(claim, Settlement(ItemEvent.SKIP))
+        proxy.lose(b"COMMIT", after=b"answer = NULL", answered=done)
+        assert await ledger.requeue(Billing.NOT_BILLED) == 2
+        assert proxy.lost == 1
+    assert execute(run, "SELECT state FROM clova_ocr.item") == [("queued",)] * 2
+
+
+@done_or_not
+async def test_a_claim_keeps_its_count_of_interrupted_processes(
+    through: str, run: str, proxy: Proxy, *, done: bool
+) -> None:
+    """A claim whose commit was not acknowledged knows how many processes its item has interrupted."""
+    async with PostgresLedger(through) as ledger:
+        await ledger.settle(claimed(await ledger.admit(item("a"), source("a"))), Settlement(ItemEvent.RELEASE))
+        execute(run, "UPDATE clova_ocr.item SET interrupted = 2")
+        proxy.lose(b"COMMIT", after=b"INSERT INTO clova_ocr.item", answered=done)
+        assert claimed(await ledger.admit(item("a"), source("a"))).interrupted == 2
+        assert proxy.lost == 1
+
+
 async def test_files_that_another_process_took_meanwhile(through: str, run: str, proxy: Proxy) -> None:
     """If the commit was lost and another process has the files by now, the caller is given the next ones."""
     async with PostgresLedger(through) as ledger, PostgresLedger(run) as other:

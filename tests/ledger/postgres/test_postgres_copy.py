@@ -17,6 +17,7 @@ from support.copies import Failing, Place
 from support.ledgers import ANSWER, Clock, claimed, contents, item, read, remote_process, source
 from support.postgres_runs import database_of, execute, read_images
 from support.random_runs import FATES, leave_run
+from support.servers import free_port
 from support.stores import PostgresRun, SqliteRun
 
 from clova_ocr_async.errors import Billing, ConfigurationError, LedgerError
@@ -26,9 +27,12 @@ from clova_ocr_async.ledger.copy import compare_runs, copy_run
 from clova_ocr_async.ledger.corrections import Change, ChangeKind
 from clova_ocr_async.ledger.overflow_file import OverflowFile
 from clova_ocr_async.ledger.overflow_records import RefusalRecord
+from clova_ocr_async.ledger.postgres.connection import Database, find_holder
 from clova_ocr_async.ledger.postgres.corrections import PostgresCorrections
 from clova_ocr_async.ledger.postgres.errors import StoreAwayError
+from clova_ocr_async.ledger.postgres.existing_run import lock_run
 from clova_ocr_async.ledger.postgres.ledger import PostgresLedger
+from clova_ocr_async.ledger.postgres.location import run_location
 from clova_ocr_async.ledger.postgres.purge import purge
 from clova_ocr_async.ledger.postgres.run_rows import PostgresRunRows
 from clova_ocr_async.ledger.postgres.run_view import PostgresRunReader
@@ -110,7 +114,10 @@ async def test_an_export_of_a_copy_is_that_of_the_original(tmp_path: Path) -> No
     copy_run(two.rows, one.rows)
     copy_run(one.rows, three.rows)
     assert exported(tmp_path / "c/run") == records
-    assert (result.items, result.answers, result.names, result.corrections) == (12, 8, 17, 4)
+    async with three.run.open() as ledger:
+        interrupting = FATES.index("interrupting")
+        assert claimed(await ledger.admit(item(f"{interrupting} interrupting"), None)).interrupted == 2
+    assert (result.items, result.answers, result.names, result.corrections) == (13, 8, 18, 4)
 
 
 @pytest.mark.usefixtures("postgres_server")
@@ -288,6 +295,30 @@ async def test_a_copy_that_is_not_equal_is_removed(run: str, tmp_path: Path) -> 
         PostgresRunReader(run).__enter__()
     async with there.run.open():
         pass
+
+
+async def test_a_copy_that_was_stopped_is_named_by_those_that_wait(run: str, tmp_path: Path) -> None:
+    """A command that waits too long for a run that is copied names the copy's process and its host."""
+    await read_images(run, "a")
+    server = run_location(run)
+    database = Database(server, 0.0, lock_wait=0.1)
+    named = rf"waiting for others: clova-ocr ledger copy, process {os.getpid()} on .* has locked a run; .*kill -CONT"
+    with PostgresRunRows(run).exporting(str(tmp_path)), pytest.raises(StoreAwayError, match=named):
+        database.run(lambda db: lock_run(db, server))
+    assert database.run(lambda db: lock_run(db, server)).calls == 1
+    with psycopg.connect(run.partition("?")[0]) as other:
+        other.execute("SELECT FROM clova_ocr.run FOR UPDATE")
+        with pytest.raises(StoreAwayError, match="waiting for others; ") as raised:
+            database.run(lambda db: lock_run(db, server))
+    database.close()
+    assert "kill" not in str(raised.value)
+
+
+def test_without_the_server_no_copy_is_named(run: str, postgres_server: PostgresServer) -> None:
+    """If the server goes away just then, the error of the wait is told without a name."""
+    error = psycopg.errors.LockNotAvailable()
+    nowhere = run_location(run.replace(f":{postgres_server.port}", f":{free_port()}"))
+    assert find_holder(error, nowhere) == ""
 
 
 async def test_a_server_that_goes_away_leaves_no_copy(

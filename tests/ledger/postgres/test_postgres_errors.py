@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+import signal
 import traceback
 from contextlib import closing
 from typing import Any
@@ -7,6 +9,7 @@ from typing import Any
 import psycopg
 import pytest
 from psycopg import errors
+from support.proxies import proxy_to
 from support.servers import PostgresServer, free_port
 
 from clova_ocr_async.errors import LedgerError
@@ -127,6 +130,15 @@ def test_connecting_raises_the_ledgers_error() -> None:
         open_connection(ServerURL(f"postgresql://u@127.0.0.1:{free_port()}/db"))
 
 
+def test_a_pooler_without_its_server_is_as_good_as_away(postgres_server: PostgresServer, postgres_url: str) -> None:
+    """A connection that is taken, and whose first statement has no answer, is an error as one that is not taken."""
+    with proxy_to(postgres_server.port) as proxy:
+        proxy.lose(b"SELECT", answered=False)
+        with pytest.raises(StoreAwayError, match="does not answer"):
+            open_connection(ServerURL(postgres_url.replace(f":{postgres_server.port}/", f":{proxy.port}/")))
+        assert proxy.lost == 1
+
+
 def test_a_password_is_in_no_frame_of_an_error() -> None:
     """What a crash reporter prints of an error, its causes included, has no password."""
     server = ServerURL(f"postgresql://u@127.0.0.1:{free_port()}/db", Password("canaryPASSWORD"))
@@ -198,6 +210,20 @@ def test_a_server_that_has_frozen_is_as_good_as_away(postgres_url: str) -> None:
     with pytest.raises(StoreAwayError, match="does not answer"):
         database.run(lambda db: db.execute("SELECT pg_sleep(60)"))
     assert database.run(lambda db: db.execute("SELECT count(*) FROM generate_series(1, 9)").fetchone()) == (9,)
+    database.close()
+
+
+def test_a_pooler_that_holds_a_transaction_back_is_not_waited_for(postgres_url: str) -> None:
+    """A transaction that is not begun within seconds, as PgBouncer has no server, is tried on a new connection."""
+    database = Database(ServerURL(postgres_url), 0.0, begin_silence=0.3)
+    row = database.run(lambda db: db.execute("SELECT pg_backend_pid()").fetchone())
+    assert row is not None
+    os.kill(row[0], signal.SIGSTOP)
+    try:
+        assert database.run(lambda db: db.execute("SELECT pg_backend_pid()").fetchone()) != row
+    finally:
+        os.kill(row[0], signal.SIGCONT)
+    assert database.run(lambda db: db.execute("SELECT 1 FROM pg_sleep(0.5)").fetchone()) == (1,)
     database.close()
 
 

@@ -147,6 +147,39 @@ def test_migration_waits_for_another_one(postgres_url: str) -> None:
         assert is_current_version(db)
 
 
+@pytest.mark.parametrize(
+    ("change", "table"),
+    [
+        ("CREATE VIEW clova_ocr.item AS SELECT 1 AS id", "item"),
+        ("CREATE TABLE clova_ocr.answer (id bigint) PARTITION BY RANGE (id)", "answer"),
+    ],
+)
+async def test_a_schema_of_another_program_is_refused(postgres_url: str, change: str, table: str) -> None:
+    """A schema of this name that somebody else has made is left alone, and the error names what is not ours."""
+    execute(postgres_url, "CREATE SCHEMA clova_ocr")
+    execute(postgres_url, change)
+    with pytest.raises(LedgerError, match=rf"clova_ocr\.{table} in this database is not as this package makes it"):
+        await PostgresLedger(postgres_url, "r").__aenter__()
+    with pytest.raises(LedgerError, match="not as this package makes it"):
+        PostgresRunReader(postgres_url, run="r").__enter__()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "CREATE TRIGGER spy BEFORE UPDATE ON clova_ocr.item FOR EACH ROW EXECUTE FUNCTION clova_ocr.keep_correction()",
+        "CREATE RULE spy AS ON UPDATE TO clova_ocr.item DO INSTEAD NOTHING",
+        "ALTER TABLE clova_ocr.item ENABLE ROW LEVEL SECURITY",
+    ],
+)
+async def test_tables_that_do_more_than_store_are_refused(run: str, change: str) -> None:
+    """Rules, policies and triggers of others on the tables of runs are refused by the name of the table."""
+    await read_images(run, "a")
+    execute(run, change)
+    with pytest.raises(LedgerError, match=r"clova_ocr\.item .* rules, policies or triggers"):
+        await PostgresLedger(run).__aenter__()
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 # Rights
 
@@ -225,8 +258,10 @@ async def test_a_run_that_was_moved_is_refused(run: str) -> None:
     """A run that was copied to another place is not worked on here any more."""
     await read_images(run, "a")
     execute(run, "UPDATE clova_ocr.run SET moved_to = 'elsewhere'")
-    with pytest.raises(LedgerError, match="elsewhere"):
+    with pytest.raises(LedgerError, match=r"elsewhere.*--run-moved"):
         await PostgresLedger(run).__aenter__()
+    await read_images(run, "b", moved=True)
+    await read_images(run, "c")
 
 
 async def test_the_largest_answer_is_noted(run: str) -> None:
@@ -314,6 +349,7 @@ async def test_a_password_is_nowhere(run: str, caplog: pytest.LogCaptureFixture,
         claim = claimed(await ledger.admit(item(), source("a")))
         await ledger.sending(claim, "r")
         assert canary not in kept(run, tmp_path)
+    assert {one.filename for one in warned} == {__file__}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         broken = [

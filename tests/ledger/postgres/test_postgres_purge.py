@@ -12,6 +12,7 @@ from clova_ocr_async.host.state_folder import user_state_folder
 from clova_ocr_async.ledger.aesgcm import AESGCMSeal
 from clova_ocr_async.ledger.overflow_file import OverflowFile
 from clova_ocr_async.ledger.overflow_records import AnswerRecord
+from clova_ocr_async.ledger.postgres.database_identity import DatabaseIdentity
 from clova_ocr_async.ledger.postgres.existing_run import ExistingRun
 from clova_ocr_async.ledger.postgres.ledger import PostgresLedger
 from clova_ocr_async.ledger.postgres.purge import purge
@@ -112,5 +113,5 @@ def test_a_user_without_a_home_has_no_files() -> None:
     def no_home() -> Path:
         raise LedgerError("this user has no home folder")
 
-    run = ExistingRun(1, "token", "none", None, "full", (), 0, None, 0, None)
+    run = ExistingRun(1, "token", "none", None, "full", (), 0, None, 0, None, DatabaseIdentity("", 0))
     assert run.waiting_files(no_home) == []

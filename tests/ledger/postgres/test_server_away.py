@@ -16,7 +16,8 @@ from clova_ocr_async.errors import Billing, DiskFullError, LedgerError
 from clova_ocr_async.ledger import PostgresLedger
 from clova_ocr_async.ledger.aesgcm import AESGCMSeal
 from clova_ocr_async.ledger.overflow_file import has_records
-from clova_ocr_async.ledger.overflow_records import RefusalRecord
+from clova_ocr_async.ledger.overflow_records import AnswerRecord, RefusalRecord
+from clova_ocr_async.ledger.postgres import purge
 from clova_ocr_async.ledger.postgres.errors import StoreAwayError
 from clova_ocr_async.ledger.postgres.overflow_place import (
     files_of_run,
@@ -27,7 +28,9 @@ from clova_ocr_async.ledger.postgres.overflow_place import (
     prepare_folder,
 )
 from clova_ocr_async.ledger.postgres.run_view import PostgresRunReader
+from clova_ocr_async.ledger.seal import NoSeal
 from clova_ocr_async.ledger.states import ClaimLostError, ItemEvent, Settlement
+from clova_ocr_async.ledger.stored_values import sealed_answer
 from clova_ocr_async.server_url import ServerURL
 
 if TYPE_CHECKING:
@@ -182,6 +185,41 @@ async def test_an_answer_of_an_older_database_is_not_dropped(run: str) -> None:
         await ledger.answered(claim, "a", ANSWER)
         assert "restored from a backup" in str(ledger.stop_reason)
     assert len(overflow_files_of(run)) == 1
+
+
+async def test_an_answer_whose_number_is_another_images_is_kept_and_named(
+    run: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """After a backup was restored that gives numbers out again, a kept answer meets no other image, and is not lost."""
+    ledger = PostgresLedger(run, process=dead_process())
+    await ledger.__aenter__()
+    lost, kept = await sent(ledger, "a"), await sent(ledger, "c")
+    overflow = ledger._this_owner.overflow  # noqa: SLF001 - while the server is there, nothing else writes to it
+    for claim in (lost, kept):
+        status, cut, body, unpacked = sealed_answer(NoSeal(), claim.item, ANSWER)
+        name = "ac"[claim is kept]
+        overflow.keep(AnswerRecord(claim.number, name, status, cut, body, 1.0, unpacked, image=claim.item))
+    await crash_postgres(ledger)
+    execute(run, "UPDATE clova_ocr.item SET sha256 = %s, request_id = 'b' WHERE id = %s", item("b").sha256, lost.number)
+    for _ in range(2):
+        async with PostgresLedger(run) as other:
+            assert (await other.admit(item("b"), None)).entry.answer is None
+            assert (await other.admit(item("c"), None)).entry.answer == ANSWER
+    (file,) = overflow_files_of(run)
+    assert caplog.text.count(f"{file.name} holds paid answers of images that the run does not have") == 1
+    assert execute(run, "SELECT count(*) FROM clova_ocr.answer") == [(1,)]
+    with pytest.raises(LedgerError, match="of images that the run does not have"):
+        purge(run, NoSeal())
+    assert overflow_files_of(run) == [file]
+
+
+async def test_a_settlement_of_another_images_number_changes_nothing(run: str) -> None:
+    """A process whose claim is gone, as a backup was restored, does not release what another one has claimed."""
+    async with PostgresLedger(run) as ledger:
+        claim = claimed(await ledger.admit(item("a"), source("a")))
+        execute(run, "UPDATE clova_ocr.item SET sha256 = %s", item("b").sha256)
+        await ledger.settle(claim, Settlement(ItemEvent.RELEASE))
+        assert execute(run, "SELECT state FROM clova_ocr.item") == [("claimed",)]
 
 
 async def test_a_server_that_takes_no_writes(run: str, postgres_server: PostgresServer) -> None:

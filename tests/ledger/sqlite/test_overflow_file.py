@@ -345,6 +345,20 @@ def test_a_file_of_another_version_is_left_alone(
     assert caplog.text.count(f"{overflow_file.path} holds paid answers") == 1
 
 
+def test_an_answer_whose_number_is_another_images_is_kept_and_named(
+    overflow_file: OverflowFile, db: sqlite3.Connection, caplog: pytest.LogCaptureFixture
+) -> None:
+    """In a run that was restored from a backup an answer meets no other image: its file stays, and is logged once."""
+    mine = msgspec.structs.replace(ONE, image=item())
+    for stray in (msgspec.structs.replace(TWO, image=item("b")), msgspec.structs.replace(TWO, item=9, image=item())):
+        overflow_file.append(stray)
+    overflow_file.append(mine)
+    for _ in range(2):
+        assert replay_files(db, [overflow_file.path]) == {}
+    assert kept(db) == [ONE.body]
+    assert caplog.text.count(f"{overflow_file.path} holds paid answers of images that the run does not have") == 1
+
+
 def test_records_show_no_content() -> None:
     """The repr of a record shows neither answers nor failures."""
     assert {repr(ONE), repr(RefusalRecord(1, "r"))} == {"AnswerRecord()", "RefusalRecord()"}

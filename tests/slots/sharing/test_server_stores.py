@@ -246,7 +246,8 @@ def poor_url(postgres_server: PostgresServer, postgres_url: str) -> str:
 async def test_a_user_without_the_right_to_create(postgres_server: PostgresServer, poor_url: str) -> None:
     """A user who may not create the table is told what its owner must run; after that, three rights are enough."""
     with pytest.raises(
-        ConfigurationError, match=r"CREATE TABLE IF NOT EXISTS public.clova_slots .* GRANT SELECT, INSERT"
+        ConfigurationError,
+        match=r"does not allow this user .* CREATE TABLE IF NOT EXISTS public.clova_slots .* GRANT SELECT, INSERT",
     ):
         await call(server_slots.user_slots(poor_url))
     user, database = re.findall(r"//(.*)@.*/(.*)", poor_url)[0]
@@ -283,9 +284,12 @@ def test_of_several_hosts_the_one_that_takes_writes_is_used(postgres_server: Pos
 
 
 async def test_a_user_who_does_not_exist(postgres_server: PostgresServer) -> None:
-    """A user or a database that does not exist is an error of the configuration."""
-    for url in (postgres_server.url(user="nobody"), postgres_server.url("nothing")):
-        with pytest.raises(ConfigurationError, match="does not exist"):
+    """A user or a database that does not exist is an error of the configuration, first in words with a way out."""
+    for url, words in (
+        (postgres_server.url(user="nobody"), r'the server refuses the user .*service file \(role "nobody" does'),
+        (postgres_server.url("nothing"), r'the server does not have the database .* \(database "nothing" does'),
+    ):
+        with pytest.raises(ConfigurationError, match=f"cannot be used: {words} not exist"):
             await call(server_slots.user_slots(url))
 
 

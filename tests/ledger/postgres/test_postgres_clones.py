@@ -1,0 +1,98 @@
+"""Copies of a whole database, as dumps make them: a run in a copy would pay for what its original pays for."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+from support.ledgers import ANSWER, claimed, dead_process, item, source
+from support.postgres_runs import database_of, execute, read_images
+from support.stores import crash_postgres
+
+from clova_ocr_async.errors import LedgerError
+from clova_ocr_async.ledger import PostgresLedger
+from clova_ocr_async.ledger.overflow_records import AnswerRecord
+from clova_ocr_async.ledger.postgres import purge
+from clova_ocr_async.ledger.postgres.database_identity import DatabaseIdentity
+from clova_ocr_async.ledger.postgres.overflow_place import overflow_files_of
+from clova_ocr_async.ledger.postgres.run_view import PostgresRunReader
+from clova_ocr_async.ledger.seal import NoSeal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from support.servers import PostgresServer
+
+pytestmark = pytest.mark.server
+
+
+@pytest.fixture
+def cloned(run: str, postgres_server: PostgresServer) -> Callable[[], str]:
+    """Makes a copy of the run's database beside it, and returns the URL of the run there."""
+
+    def clone() -> str:
+        name = database_of(run)
+        postgres_server.psql(f'CREATE DATABASE "{name}_copy" TEMPLATE "{name}"')
+        return run.replace(name, f"{name}_copy")
+
+    return clone
+
+
+async def test_a_run_in_a_copy_of_its_database_is_refused(run: str, cloned: Callable[[], str]) -> None:
+    """Two copies would pay for the same images: the second is worked on only if a user says that it is the only one."""
+    await read_images(run, "a")
+    copy = cloned()
+    with pytest.raises(LedgerError, match=r"this database is a copy.*--run-moved"):
+        await PostgresLedger(copy).__aenter__()
+    await read_images(copy, "b", moved=True)
+    await read_images(copy, "c")
+    await read_images(run, "d")
+    with PostgresRunReader(copy) as view:
+        assert view.status().calls == 3
+
+
+async def test_a_copy_takes_no_answers_from_its_original(run: str, cloned: Callable[[], str]) -> None:
+    """Results that this host keeps for the original are not stored in a copy of the database, and not deleted there."""
+    dead = PostgresLedger(run, process=dead_process())
+    await dead.__aenter__()
+    claim = claimed(await dead.admit(item("a"), source("a")))
+    await dead.sending(claim, "a")
+    dead._this_owner.overflow.keep(AnswerRecord(claim.number, "a", 200, None, ANSWER.body, 1.0))  # noqa: SLF001 - while the server is there, nothing else does
+    await crash_postgres(dead)
+    copy = cloned()
+    (file,) = overflow_files_of(run)
+    assert purge(copy, NoSeal()).answers == 0
+    with pytest.raises(LedgerError, match="this database is a copy"):
+        await PostgresLedger(copy).__aenter__()
+    assert file.exists()
+    async with PostgresLedger(run) as ledger:
+        assert (await ledger.admit(item("a"), None)).entry.answer == ANSWER
+    assert not file.exists()
+
+
+async def test_a_server_that_hides_its_identifier(run: str, postgres_server: PostgresServer) -> None:
+    """Where a user may not read the identifier of the server, the number of the database alone tells copies apart."""
+    await read_images(run, "a")
+    role, database = f"hidden_{os.getpid()}", database_of(run)
+    for statement in (
+        f"CREATE ROLE {role} LOGIN",
+        "REVOKE EXECUTE ON FUNCTION pg_control_system() FROM PUBLIC",
+        f"GRANT USAGE ON SCHEMA clova_ocr TO {role}",
+        f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA clova_ocr TO {role}",
+    ):
+        postgres_server.psql(statement, database)
+    worker = f"{postgres_server.url(database, role)}?run=march"
+    await read_images(worker, "b")
+    await read_images(f"{worker}2", "c")
+    await read_images(f"{run}2", "d")
+    assert execute(run, "SELECT system = '' FROM clova_ocr.run ORDER BY id") == [(False,), (True,)]
+
+
+def test_databases_are_compared_by_what_is_known() -> None:
+    """Another server, or another database of one, is another place; what is not known tells nothing apart."""
+    here = DatabaseIdentity("1", 5)
+    assert here.is_same(DatabaseIdentity("", 5))
+    assert DatabaseIdentity("", 5).is_same(here)
+    assert not here.is_same(DatabaseIdentity("2", 5))
+    assert not here.is_same(DatabaseIdentity("1", 6))
