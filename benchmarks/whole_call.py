@@ -41,7 +41,7 @@ from sink import OWN_ANSWER, sink
 from clova_ocr_async import Image, ImageLimits, Receipt, Recognition, RetryPolicy
 from clova_ocr_async.client.deadline import Deadline, DeadlineTimer
 from clova_ocr_async.client.journal import NULL_JOURNAL
-from clova_ocr_async.client.loading import load_image
+from clova_ocr_async.client.loading import ImageLoader
 from clova_ocr_async.client.retry.budget import RetryBudget
 from clova_ocr_async.client.retry.call import Call
 from clova_ocr_async.client.retry.loop import RetryLoop
@@ -195,7 +195,7 @@ def bottleneck(server: Server, rounds: int) -> Row:
 
 async def wrapped(rounds: int, times: int) -> list[float]:
     """Return microseconds that the retries add to a call that does not fail, in each round."""
-    image = (await load_image(Image(PICTURE), ImageLimits())).image
+    image = (await ImageLoader(ImageLimits()).load(Image(PICTURE))).image
     deadline = Deadline(None, asyncio.get_running_loop(), DeadlineTimer())
     call = Call(image, Receipt, (), "interactive", NULL_JOURNAL, "", deadline)
     answer = Recognition(document=Receipt())

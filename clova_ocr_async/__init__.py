@@ -1,8 +1,21 @@
 """Asyncio client for NAVER Cloud's CLOVA OCR Document API. Unofficial; CLOVA is NAVER's mark.
 
-The names that are needed daily are here; the folders export the others. Each name is imported from its folder when it
-is first used, so that a command line's ``--help`` never waits for an HTTP library. Type checkers and editors read
-``__init__.pyi`` beside this file.
+Examples:
+    >>> async with ClovaOCRClient.from_env() as client:  # reads CLOVA_OCR_INVOKE_URL and CLOVA_OCR_SECRET
+    ...     recognition = await client.recognize("receipt.jpg", Receipt)
+    >>> total = recognition.document.result.total_price.price.decimal
+
+* One call: ClovaOCRClient, Domain, Image, Recognition, Preparation, RetryPolicy.
+* What is read: Receipt, CreditCard, NameCard, BizLicense, IdCard, Passport; first() of an array.
+* Many calls: BatchDispatcher, Success, Failure; images_in(), images_from(), pages_in(); SharedSlots.
+* Errors: ClovaOCRError and its subclasses; ``error.billing`` says whether the call may have been paid.
+* Tests without an account: Emulator, Fault.
+
+``help(clova_ocr_async.ClovaOCRClient)`` describes one name. Further names are in the folders: ``results`` has tables,
+checks and masking, ``blocking`` the client for code without asyncio, ``integrations`` what goes with frameworks.
+
+Each name is imported from its folder when it is first used, so that a command line's ``--help`` never waits for an HTTP
+library. Type checkers and editors read ``__init__.pyi`` beside this file.
 """
 
 from __future__ import annotations

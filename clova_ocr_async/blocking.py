@@ -69,7 +69,7 @@ class BlockingClient:
     flight, which is paid, at most a ``read_timeout``; a second Ctrl-C cuts it off. Hooks are called in the client's own
     thread.
 
-    Example:
+    Examples:
         >>> with BlockingClient(Domain("https://…/document/receipt", "secret")) as client:
         ...     recognition = client.recognize("receipt.jpg", Receipt)
 

@@ -75,6 +75,12 @@ class Billing(enum.IntEnum):
 class ClovaOCRError(Exception):
     """The base of every error of this package.
 
+    Examples:
+        >>> try:
+        ...     recognition = await client.recognize("receipt.jpg", Receipt)
+        ... except ClovaOCRError as error:
+        ...     print(error.billing.name, error.retryable)
+
     Attributes:
         retryable: Whether the same request may succeed later.
         billing: Whether the call may have been billed; the worst of all its attempts.
@@ -245,7 +251,7 @@ class APIError(ClovaOCRError):
 
     Args:
         status: The HTTP status.
-        code: The vendor's code ("0025"), or the gateway's ("420"); None if the body named none.
+        code: The vendor's code ("0011"), or the gateway's ("420"); None if the body named none.
         message: The vendor's message, invoke keys masked.
         path: The request's path in the answer, invoke key masked.
         trace_id: The vendor's traceId, for a support request.

@@ -138,21 +138,30 @@ def read_server_url(text: str | ServerURL, schemes: Sequence[str], name: str = "
         raise ConfigurationError(f"{name} does not begin with {known}{slots_only}")
     if isinstance(text, ServerURL):
         return text
-    parts = _URL.fullmatch(text) if text.isprintable() and " " not in text else None
-    if parts is None or not all(map(_HOST.fullmatch, parts["hosts"].split(","))):
+    parts = _parts(text)
+    if parts is None:
         raise ConfigurationError(
             f"{name} cannot be read; write {schemes[0]}://user@host:port/…, with blanks and each @ / ? # % of a name "
             "or password percent-encoded (%20 %40 %2F %3F %23 %25)"
         )
-    options = list(_options(parts["query"] or "", name))
+    options = list(_options(parts["query"], name))
+    if scheme in REDIS:
+        _check_redis(parts["path"], options, name)
     user = f"{parts['user']}@" if parts["user"] else ""
     query = "&".join(written for key, _, written in options if key not in {"run", "password"})
-    url = f"{scheme}://{user}{parts['hosts']}{parts['path'] or ''}{'?' + query if query else ''}"
+    url = f"{scheme}://{user}{parts['hosts']}{parts['path']}{'?' + query if query else ''}"
+    # The last one counts: an option overrides what stands before the host.
     passwords = [parts["password"], *(value for key, value, _ in options if key == "password")]
-    password = next((unquote(found) for found in reversed(passwords) if found), None)
-    if scheme in REDIS:
-        _check_redis(parts["path"] or "", options, name)
-    return ServerURL(url, None if password is None else Password(password), _run(options, name))
+    password = next((Password(unquote(found)) for found in reversed(passwords) if found), None)
+    return ServerURL(url, password, _run(options, name))
+
+
+def _parts(text: str) -> dict[str, str] | None:
+    """Return the parts of a URL, empty where it has none; None if it cannot be read."""
+    found = _URL.fullmatch(text) if text.isprintable() and " " not in text else None
+    if found is None or not all(map(_HOST.fullmatch, found["hosts"].split(","))):
+        return None
+    return found.groupdict("")
 
 
 _Option = tuple[str, str, str]
@@ -180,7 +189,7 @@ def _options(query: str, name: str) -> Iterator[_Option]:
 
 
 def _check_redis(path: str, options: Sequence[_Option], name: str) -> None:
-    # redis-py takes database 0 where a path is no number, and ignores a run.
+    # redis-py takes database 0 where a path is not a number, and ignores a run.
     if _REDIS_PATH.fullmatch(path) is None:
         raise ConfigurationError(f"{name} ends in something other than the number of a database; write redis://host/0")
     if any(key == "run" for key, _, _ in options):

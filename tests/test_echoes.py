@@ -25,7 +25,7 @@ from clova_ocr_async import (
     images_in,
 )
 from clova_ocr_async.batch.sources.manifest import images_from
-from clova_ocr_async.client.loading import load_image
+from clova_ocr_async.client.loading import ImageLoader
 from clova_ocr_async.emulator import draw_sample
 from clova_ocr_async.ledger import load_seal
 
@@ -63,7 +63,7 @@ def check(message: str, given: str) -> None:
 async def test_an_image_that_is_no_path_is_named_and_not_repeated(given: str, make: Callable[[str], Any]) -> None:
     """A text that is the image, or a URL of it, is named by its kind with a way out, and never repeated."""
     with pytest.raises(ClovaOCRError, match=r"the image is .*, not a path; ") as caught:
-        await load_image(make(given), ImageLimits())
+        await ImageLoader(ImageLimits()).load(make(given))
     check(printed(caught.value), given)
     assert caught.value.__cause__ is None
     assert caught.value.__suppress_context__
@@ -151,9 +151,9 @@ async def test_a_file_is_read_from_its_start() -> None:
     """A file that stands at its end is read from its start, and an empty one is named as empty."""
     spent = io.BytesIO(JPEG)
     spent.read()
-    assert (await load_image(spent, ImageLimits())).image.data == JPEG
+    assert (await ImageLoader(ImageLimits()).load(spent)).image.data == JPEG
     with pytest.raises(ClovaOCRError, match="is empty"):
-        await load_image(io.BytesIO(), ImageLimits())
+        await ImageLoader(ImageLimits()).load(io.BytesIO())
 
 
 class Mute(io.BytesIO):
@@ -167,7 +167,7 @@ class Mute(io.BytesIO):
 async def test_a_file_without_a_position_is_empty() -> None:
     """A file whose position is unknown is refused as empty."""
     with pytest.raises(ClovaOCRError, match="is empty"):
-        await load_image(Mute(), ImageLimits())
+        await ImageLoader(ImageLimits()).load(Mute())
 
 
 async def test_paths_in_bytes_are_read(tmp_path: Path) -> None:
@@ -175,7 +175,7 @@ async def test_paths_in_bytes_are_read(tmp_path: Path) -> None:
     (tmp_path / "lunch.jpg").write_bytes(JPEG)
     with os.scandir(os.fsencode(tmp_path)) as entries:
         (entry,) = entries
-    image = (await load_image(entry, ImageLimits())).image  # type: ignore[arg-type]
+    image = (await ImageLoader(ImageLimits()).load(entry)).image  # type: ignore[arg-type]
     assert (image.data, image.name) == (JPEG, "lunch.jpg")
     with pytest.raises(ClovaOCRError, match=r"is the path of a file as bytes, .*; pass it as a str or a Path"):
         Image(b"scans/lunch.jpg")
@@ -204,7 +204,7 @@ async def test_names_steer_no_terminal(tmp_path: Path, caplog: pytest.LogCapture
     caplog.set_level("DEBUG")
     assert list(images_in(tmp_path)) == []
     with pytest.raises(ClovaOCRError) as caught:
-        await load_image(tmp_path / name, ImageLimits())
+        await ImageLoader(ImageLimits()).load(tmp_path / name)
     failure = Failure(tmp_path / name, caught.value)
     with pytest.raises(ClovaOCRError) as missing:
         images_in(tmp_path / (name + "x"))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 import typing
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
+from field_meanings import MEANINGS
 
 from clova_ocr_async.documents import BoundingPoly, FloatObject, Meta, Receipt, SubTotal, VendorObject
 from clova_ocr_async.documents.base import Leaf, public_name
@@ -27,17 +29,25 @@ class _Field(NamedTuple):
 
 
 def fields_of(document: type[Document]) -> str:
-    """Return the table of a document's fields, with the Korean headings of those that have a column."""
+    """Return the table of a document's fields, with the Korean headings of those that have a column.
+
+    Raises:
+        LookupError: A field has no meaning, or a meaning has no field.
+    """
     tables = [columns(document)]
     if document is Receipt:
         tables.append(columns(Receipt, "items"))
     # Reversed, because the column of a value stands before that of its text.
     shown = [column for table in tables for column in reversed(table)]
     headings = {path: column.label_ko for column in shown for path in _paths(column.path)}
-    lines = ["| attribute | type | place in the answer | Korean |", "|---|---|---|---|"]
-    for found in _walk(document, _Field("", "", "", "")):
-        heading = headings.get(found.plain_path, "")
-        lines.append(f"| `{found.attribute}` | `{found.type}` | `{found.path}` | {heading} |")
+    lines = ["| attribute | meaning | type | place in the answer | Korean |", "|---|---|---|---|---|"]
+    fields, meanings = list(_walk(document, _Field("", "", "", ""))), MEANINGS[document.path_word]
+    if different := {found.attribute for found in fields} ^ meanings.keys():
+        message = f"tools/field_meanings.py and {document.__name__} differ in: {min(different)}"
+        raise LookupError(message)
+    for found in fields:
+        heading, meaning = headings.get(found.plain_path, ""), meanings[found.attribute]
+        lines.append(f"| `{found.attribute}` | {meaning} | `{found.type}` | `{found.path}` | {heading} |")
     return "\n".join(lines)
 
 
@@ -56,7 +66,9 @@ def _walk(cls: type[VendorObject], above: _Field) -> Iterator[_Field]:
         if name in seen:  # a further spelling
             continue
         seen.add(name)
-        kind, several = _kind(hints[field.name])
+        over = inspect.getattr_static(cls, name)
+        hint = typing.get_type_hints(over.fget)["return"] if isinstance(over, property) else hints[field.name]
+        kind, several = _kind(hint)
         mark = "[]" if several else ""
         found = _Field(
             f"{above.attribute}.{name}{mark}".lstrip("."),

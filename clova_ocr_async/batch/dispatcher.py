@@ -46,6 +46,12 @@ _AHEAD = 200  # images: with so many outcomes to spare, a pause of the consumer 
 class BatchDispatcher:
     """Sends many images through a client.
 
+    Examples:
+        >>> dispatcher = BatchDispatcher(client, ledger="run/")
+        >>> async with dispatcher.dispatch(images_in("scans/"), Receipt) as outcomes:
+        ...     async for outcome in outcomes:
+        ...         print(outcome.source, isinstance(outcome, Success))
+
     Args:
         client: Makes the calls; the caller closes it.
         concurrency: Most images in work at once, those that wait for a slot included. Not given, they follow the slots:

@@ -13,8 +13,11 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from clova_ocr_async.batch.intake import Intake
+    from clova_ocr_async.batch.stop import StopSwitch
+    from clova_ocr_async.client.journal import Attempt
     from clova_ocr_async.documents.base import Document
     from clova_ocr_async.ledger.states import Item
+    from clova_ocr_async.protocol.response import HTTPResponse
 
 __all__ = ["CUT_OFF", "Deferred", "ImageProgress", "ImagesInWork", "Reader", "cut_off_failure"]
 
@@ -27,10 +30,14 @@ _DECODING = 1.0  # seconds from an answer to its outcome; after that a call coun
 class ImageProgress:
     """The progress of one image: its requests, its bytes, and what is known of its outcome.
 
+    Without a ledger it is the client's journal of the call, and keeps no answer. With one, the ``LedgerJournal`` notes
+    here when a request starts and finishes, and knows the rest itself.
+
     Args:
         task: The task that works on the image.
         in_work: Withdraws the image if the batch is stopped.
         intake: Counts its bytes, and follows the slots.
+        stop: The state of the batch.
 
     Attributes:
         task: The task that works on the image.
@@ -40,23 +47,22 @@ class ImageProgress:
             before.
         withdrawn: Whether the work was cancelled because the batch was stopped.
         known_outcome: The outcome if the work is cancelled now; None if nothing was billed.
+        billing: Whether the call may have been billed, if it is cut off now.
+        maybe_billed: How many of its requests may have been billed.
+        request_id: The requestId of the call; None before its first request.
+        attempts: Requests of the call so far.
+        raw: Its answer, if the call was cut off before that was decoded.
     """
 
-    __slots__ = (
-        "_in_work",
-        "_intake",
-        "bytes_held",
-        "in_flight",
-        "known_outcome",
-        "requests_finished",
-        "task",
-        "withdrawn",
-    )
-
-    def __init__(self, task: asyncio.Task[Any], in_work: ImagesInWork, intake: Intake) -> None:
+    def __init__(self, task: asyncio.Task[Any], in_work: ImagesInWork, intake: Intake, stop: StopSwitch) -> None:
         self.task = task
         self._in_work = in_work
         self._intake = intake
+        self._stop = stop
+        self.billing = Billing.NOT_BILLED
+        self.maybe_billed = self.attempts = 0
+        self.request_id: str | None = None
+        self.raw = b""
         self.in_flight = False
         self.requests_finished = 0
         self.bytes_held: int | None = None
@@ -83,6 +89,26 @@ class ImageProgress:
             self.in_flight = False
             self.requests_finished += 1
             self._in_work.request_finished(self)
+
+    def sending(self, attempt: Attempt) -> None:
+        """Let a request leave, or raise what keeps it from leaving."""
+        # The last moment in which an image can be kept back for free.
+        self._stop.check_may_send()
+        self.billing = Billing.MAYBE_BILLED  # until the request has ended
+        self.maybe_billed += 1
+        self.request_id, self.attempts = attempt.request_id, attempt.number
+        self.start_request()
+
+    def answered(self, attempt: Attempt, response: HTTPResponse) -> None:
+        """Keep nothing: the caller gets the answer."""
+
+    def unanswered(self, attempt: Attempt, error: BaseException, *, body_began: bool) -> None:
+        """Keep nothing: the caller gets the error."""
+
+    def finished(self, billing: Billing, maybe_billed: int, raw: bytes) -> None:
+        """Note the billing and the answer, and let the batch withdraw the image if it waits for another request."""
+        self.billing, self.maybe_billed, self.raw = billing, maybe_billed, raw
+        self.finish_request()
 
     def settle(self, outcome: Outcome[Any]) -> None:
         """Note the final outcome; a batch that stops now waits for its write, and does not withdraw the image."""

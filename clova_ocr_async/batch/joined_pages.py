@@ -41,7 +41,7 @@ class JoinedPages(Generic[DocumentT]):
 def join_pages(outcomes: Iterable[Outcome[DocumentT]]) -> dict[str | None, JoinedPages[DocumentT]]:
     """Return the outcomes of a batch by the file that each belongs to, in the order of the pages.
 
-    Example:
+    Examples:
         >>> files = join_pages([outcome async for outcome in outcomes])
         >>> for path, pages in files.items():
         ...     print(path, len(pages.succeeded), "pages read,", [str(failure.source) for failure in pages.failed])

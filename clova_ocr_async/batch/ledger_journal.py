@@ -15,8 +15,7 @@ from clova_ocr_async.errors import AnswerNotKeptError, Billing, ClovaOCRError, C
 from clova_ocr_async.host.tasks import call_unblocking, wait_shielded
 from clova_ocr_async.ledger.settlement import decoded_or_error, encode_failure, failed_settlement, settlement_of
 from clova_ocr_async.ledger.states import ItemEvent, Settlement
-from clova_ocr_async.protocol.answer_identity import is_answer_to
-from clova_ocr_async.protocol.response import unpaid_error
+from clova_ocr_async.protocol.response import is_answer_to, unpaid_error
 
 if TYPE_CHECKING:
     from clova_ocr_async.batch.images_in_work import ImageProgress

@@ -172,7 +172,7 @@ class LedgeredReader:
         return dataclasses.replace(file, columns=self._columns)
 
     async def _drop_page(self, page: Page, document: type[Document]) -> None:
-        """Write down that a listed page is not there: its file was replaced by one of a single page, which is whole."""
+        """Record that a listed page is gone: its file was replaced by one of a single page."""
         listed = SourceFile(normalize_path(os.fsencode(page.path)), page=page.number)
         await self._ledger.reject(listed, document.path_word, GONE)
 

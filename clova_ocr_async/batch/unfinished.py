@@ -61,7 +61,7 @@ class UnfinishedFiles:
             return await self._make(loader.for_whole_pictures(), opened)
 
     async def load(self, loader: ImageLoader, source: Any, held: Callable[[int], object]) -> PreparedImage:
-        """Return the picture of an image, as its loader does; one of a file that was written just now if it is whole.
+        """Return the picture of an image, as its loader does. A file that was written just now must be whole.
 
         Raises:
             ImageError: As ``make``, or it cannot be read.

@@ -75,7 +75,7 @@ class Workers:
         if image is None:
             return False
         self._outbox.expect(image)
-        progress = ImageProgress(task, self._in_work, self._intake)
+        progress = ImageProgress(task, self._in_work, self._intake, self._stop)
         outcome: Outcome[Any] | Deferred | None
         try:
             outcome = self._intake.refusal_of(image) or await self._guard(
@@ -91,7 +91,7 @@ class Workers:
 
     async def _finish_later(self, image: PulledImage, outcome: Outcome[Any] | Deferred | None) -> None:
         while isinstance(outcome, Deferred):
-            progress = ImageProgress(_current_task(), self._in_work, self._intake)
+            progress = ImageProgress(_current_task(), self._in_work, self._intake, self._stop)
             outcome = await self._guard(image, progress, self._resume, outcome)
         self._finish(image, outcome)
 

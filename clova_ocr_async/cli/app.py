@@ -214,7 +214,9 @@ def _exit_code_of(function: Callable[P, int], *args: P.args, **kwargs: P.kwargs)
         try:
             return function(*args, **kwargs)
         except ClovaOCRError as error:
-            echo_stderr(f"error: {error}", even_when_quiet=True)
+            from clova_ocr_async.cli.terminal.phrases import address_of  # the protocol is slow to import
+
+            echo_stderr(f"error: {error}{address_of(error)}", even_when_quiet=True)
             return exit_code(error)
         except OSError as error:
             if error.errno == errno.EPIPE:  # click ends silently when the reader, such as head, has enough

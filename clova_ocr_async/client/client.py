@@ -63,7 +63,7 @@ class ClovaOCRClient:
 
     It can be made without an event loop; its first call binds it to the running one.
 
-    Example:
+    Examples:
         >>> async with ClovaOCRClient(Domain("https://…/document/receipt", "secret")) as client:
         ...     recognition = await client.recognize("receipt.jpg", Receipt)
 

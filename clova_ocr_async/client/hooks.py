@@ -152,7 +152,7 @@ class CallFinished(CallEvent, frozen=True):
 
 
 class HoldChanged(msgspec.Struct, frozen=True):
-    """A domain was put on hold, so that only one call at a time probes it, or has left the pool; or it is back.
+    """A domain was put on hold, has left the pool, or is back. While it is on hold, one call at a time probes it.
 
     Attributes:
         domain: The invoke URL, its key masked.

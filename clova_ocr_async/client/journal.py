@@ -98,8 +98,10 @@ NULL_JOURNAL: Journal = NullJournal()  # the only one: calls without a journal a
 
 async def announce_sending(journal: Journal, attempt: Attempt) -> None:
     """Notify a journal that a request is about to leave; if the call is cancelled meanwhile, that it did not."""
+    if (writing := journal.sending(attempt)) is None:
+        return
     try:
-        await run_to_completion(journal.sending(attempt))
+        await run_to_completion(writing)
     except asyncio.CancelledError as error:
         await withdraw_sending(journal, attempt, error)
         raise
@@ -108,4 +110,5 @@ async def announce_sending(journal: Journal, attempt: Attempt) -> None:
 async def withdraw_sending(journal: Journal, attempt: Attempt, reason: BaseException) -> None:
     """Notify a journal that a request did not leave after all."""
     # The journal has recorded a request, and a reader of the journal would take it for billed.
-    await run_to_completion(journal.unanswered(attempt, reason, body_began=False))
+    if (writing := journal.unanswered(attempt, reason, body_began=False)) is not None:
+        await run_to_completion(writing)

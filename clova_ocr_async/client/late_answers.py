@@ -378,7 +378,7 @@ async def _result(
 
 async def _error_in(answer: HTTPResponse, call: Call[Any]) -> ClovaOCRError | None:
     try:
-        await call_unblocking(len(answer.body), partial(call.decode, answer))
+        await call.decode_unblocking(answer)
     except ClovaOCRError as error:
         return error
     return None

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 import anyio.to_thread
 
+from clova_ocr_async.client.image_bytes import BinaryFile, UploadedFile, read_bytes, sent_name
 from clova_ocr_async.client.preparation_threads import PreparationThreads
 from clova_ocr_async.client.preparing import (
     OpenedImage,
@@ -18,7 +19,6 @@ from clova_ocr_async.client.preparing import (
     judge_pil,
     make_picture,
 )
-from clova_ocr_async.client.reading import BinaryFile, UploadedFile, read_bytes, sent_name
 from clova_ocr_async.errors import ImageError
 from clova_ocr_async.host.plural import plural
 from clova_ocr_async.pictures.page import Page
@@ -39,7 +39,6 @@ __all__ = [
     "ImageSource",
     "PreparedImage",
     "is_pil_image",
-    "load_image",
     "open_image",
 ]
 
@@ -173,11 +172,6 @@ class ImageLoader:
         return await anyio.to_thread.run_sync(make) if opened.is_pdf else make()
 
 
-async def load_image(source: ImageSource, limits: ImageLimits, preparation: Preparation | None = None) -> PreparedImage:
-    """Read, prepare and check an image, as the ``ImageLoader`` of a client does."""
-    return await ImageLoader(limits, preparation).load(source)
-
-
 def open_image(
     source: Any,
     limits: ImageLimits,
@@ -207,7 +201,7 @@ def open_image(
 
 
 def _shrunk_from(limits: ImageLimits, preparation: Preparation | None) -> int | None:
-    """Return the size up to which a picture that is too large to be sent is read, to be shrunk; None for none."""
+    """Return the size of the largest picture that is read to be shrunk, in bytes; None if none is shrunk."""
     if preparation is None or not preparation.shrink or limits.max_bytes is None:
         return None
     return max(limits.max_bytes, _MAX_SHRUNK)
@@ -216,7 +210,7 @@ def _shrunk_from(limits: ImageLimits, preparation: Preparation | None) -> int | 
 def _open_page(
     page: Page, limits: ImageLimits, preparation: Preparation | None, count: Callable[[str], int | None]
 ) -> OpenedImage:
-    """Open a page of a file. The only page of a file is the file: so it is billed once, however it is asked for."""
+    """Open a page of a file. A file of one page is opened as a whole: it is billed once, however it is asked for."""
     path = os.fsdecode(page.path)
     pages = count(path)
     if pages is None:

@@ -10,28 +10,27 @@ import contextlib
 import hashlib
 import importlib
 import logging
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 
-import msgspec
+from msgspec.structs import replace
 
 from clova_ocr_async.client.tracebacks import without_frames
 from clova_ocr_async.documents.picture import Picture
 from clova_ocr_async.errors import ConfigurationError, ImageError
-from clova_ocr_async.pictures.extras import load_module
+from clova_ocr_async.extras import load_module
 from clova_ocr_async.pictures.headers import read_header, sent_as_read
 from clova_ocr_async.pictures.paged_file import PagedFile
 from clova_ocr_async.pictures.pages import cut_page, require_pages
-from clova_ocr_async.pictures.plan import plan
+from clova_ocr_async.pictures.plan import Plan, plan
 from clova_ocr_async.protocol.echoed_input import quoted
 from clova_ocr_async.protocol.image import Image, ImageFormat, check_image, inspect_image
+from clova_ocr_async.protocol.repr_without_values import Redacted
 from clova_ocr_async.protocol.truncation import Completeness, pdf_completeness
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import ModuleType
 
-    from clova_ocr_async.pictures.plan import Plan
     from clova_ocr_async.pictures.preparation import Preparation
     from clova_ocr_async.protocol.image import ImageFacts, ImageLimits
 
@@ -43,8 +42,7 @@ PAGE_BYTES = 32 * 1024 * 1024
 """Bytes that a page takes while it is cut out, or rendered at the default resolution."""
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class PreparedImage:
+class PreparedImage(Redacted, frozen=True):
     """A picture that is sent as it is: its checks are done.
 
     Attributes:
@@ -56,8 +54,7 @@ class PreparedImage:
     picture: Picture
 
 
-@dataclass(frozen=True, slots=True, repr=False, kw_only=True)
-class OpenedImage:
+class OpenedImage(Redacted, frozen=True, kw_only=True):
     """An image that was read and judged by its header; its picture is still to be made.
 
     Attributes:
@@ -209,7 +206,7 @@ def make_picture(opened: OpenedImage, limits: ImageLimits, preparation: Preparat
     facts, warnings = _check(image, limits)
     if opened.cut is not None:  # rendered, now that it is known to be the only page
         return _made(opened, *_cut(image.data, opened.cut, limits, preparation, image.name), limits=limits)
-    made = PreparedImage(image, opened.record or _record_of(image, facts))
+    made = PreparedImage(image, opened.record or _record_of(image, facts, limits))
     _log(warnings)
     return made
 
@@ -223,7 +220,7 @@ def _cut(
 def _made(opened: OpenedImage, data: bytes, picture: Picture, limits: ImageLimits) -> PreparedImage:
     """Return a picture that was made of an image, checked and under the image's name."""
     if (record := opened.record) is not None:
-        picture = msgspec.structs.replace(picture, page=record.page, steps=(*record.steps, *picture.steps))
+        picture = replace(picture, page=record.page, steps=(*record.steps, *picture.steps))
     image = Image(data, _name_of(opened))
     _log(_check(image, limits, made=True)[1])
     return PreparedImage(image, picture)
@@ -264,7 +261,7 @@ def _subject(name: str) -> str:
     return f"image {quoted(name)}"
 
 
-def _record_of(image: Image, facts: ImageFacts) -> Picture:
+def _record_of(image: Image, facts: ImageFacts, limits: ImageLimits) -> Picture:
     """Return the record of an image that is sent byte for byte.
 
     Raises:
@@ -276,8 +273,10 @@ def _record_of(image: Image, facts: ImageFacts) -> Picture:
         picture = cut_page(image.data, 1, max_bytes=None, preparation=None, name=_subject(image.name))[1]
     except ConfigurationError:
         return Picture()
-    except ImageError:
-        if pdf_completeness(image.data) is not Completeness.COMPLETE:  # and the limits allow that
+    except ImageError as error:
+        # A file that lost its last bytes may count as complete by its bytes alone.
+        truncated = error.truncated or pdf_completeness(image.data) is not Completeness.COMPLETE
+        if truncated and limits.allow_truncated:
             return Picture()
         raise
     return Picture() if picture.page is not None else picture  # the limits may allow several pages

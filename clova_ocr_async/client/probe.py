@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import uuid
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -17,6 +16,7 @@ from clova_ocr_async.errors import (
     InvalidRequestError,
     MalformedResponseError,
 )
+from clova_ocr_async.host.request_id import new_request_id
 from clova_ocr_async.protocol.request import Body, HTTPRequest
 from clova_ocr_async.protocol.response import decode_response
 
@@ -41,7 +41,7 @@ async def probe(
         None if the domain answers with code 0011, an invalid body: then URL and secret were accepted. Else the error.
     """
     now = int(time.time() * 1000)
-    request_id = str(uuid.uuid4())
+    request_id = new_request_id()
     # Without an image: the service refuses the body (0011) only after it has accepted URL and secret.
     message = {"version": "V2", "requestId": request_id, "timestamp": now, "images": ()}
     document = domain.document or Receipt

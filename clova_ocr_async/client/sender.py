@@ -1,14 +1,14 @@
 """Sending of one call: the wait for a domain and a slot, the request, and further requests where they can help.
 
 Sending is nested, one concern each: ``run`` keeps the deadline, ``RetryLoop.run`` tries again, ``_in_a_slot`` waits for
-a domain and a slot, ``_send_once`` puts one request on the wire. A call that waits for a retry holds no slot. A request
-in flight is a task of its own (``in_flight``), and may outlive its call (``late_answers``).
+a domain and a slot, ``_send_or_decide`` decides after a failure, ``_send_once`` puts one request on the wire. A call
+that waits for a retry holds no slot. A request in flight is a task of its own (``in_flight``), and may outlive its call
+(``late_answers``).
 """
 
 from __future__ import annotations
 
 import logging
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from clova_ocr_async.client.admission import Admission, Backlog
@@ -28,7 +28,7 @@ from clova_ocr_async.errors import (
     ConnectionFailedError,
     DomainError,
 )
-from clova_ocr_async.host.tasks import call_unblocking, run_to_completion
+from clova_ocr_async.host.tasks import run_to_completion
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -142,11 +142,11 @@ class Sender:
         answer = None if call.request.detached else call.request.received()
         if call.request.error is None and answer is not None:
             # The answer came in time; only the journal, the decoding or a middleware did not finish.
-            return await call_unblocking(len(answer.body), partial(call.decode, answer))
+            return await call.decode_unblocking(answer)
         raise self._too_late(call)
 
     def release(self, call: Call[Any], error: BaseException | None) -> None:
-        """Let other calls probe in the place of a call that has ended, and keep an answer that its caller did not get.
+        """End a call: let other calls probe in its place, and keep an answer that its caller did not get.
 
         Args:
             call: The call.
@@ -189,31 +189,35 @@ class Sender:
         finally:
             waiting.remove(counted)
         async with Lease(context, slot) as lease:
-            domain = slot.domain
-            waited = call.end_wait(self._runtime.clock())
-            # While the call queued, other calls may have met a spent quota or an outage.
-            if not self._router.still_allowed(domain, call):
-                return Decision(Action.NEXT_DOMAIN)
-            # Checked in the slot: the wait may have been long.
-            self._in_flight.check_open()
-            self._admission.check_time(call, domain)
-            try:
-                recognition = await self._send_once(call, lease, waited)
-            except ClovaOCRError as error:
-                lease.report(error)
-                # Decided while the slot is held: the next call must find the domain on hold.
-                decision = self._router.on_failure(call, domain, error)
-                if decision.action is not Action.FAIL:
-                    return decision
-                if decision.error is None or decision.error is error:
-                    raise
-                # Its domain was given up: the error of all waiting calls, with this failure as its cause.
-                raise decision.error from error
-            if isinstance(recognition, Decision):
-                return recognition
+            return await self._send_or_decide(call, lease, call.end_wait(self._runtime.clock()))
+
+    async def _send_or_decide(
+        self, call: Call[DocumentT], lease: Lease, waited: float
+    ) -> Recognition[DocumentT] | Decision:
+        """Send one request in a slot that was waited for, and let slots and router learn from how it ended."""
+        domain = lease.slot.domain
+        # While the call queued, other calls may have met a spent quota or an outage.
+        if not self._router.still_allowed(domain, call):
+            return Decision(Action.NEXT_DOMAIN)
+        # Checked in the slot: the wait may have been long.
+        self._in_flight.check_open()
+        self._admission.check_time(call, domain)
+        try:
+            recognition = await self._send_once(call, lease, waited)
+        except ClovaOCRError as error:
+            lease.report(error)
+            # Decided while the slot is held: the next call must find the domain on hold.
+            decision = self._router.on_failure(call, domain, error)
+            if decision.action is not Action.FAIL:
+                return decision
+            if decision.error is None or decision.error is error:
+                raise
+            # Its domain was given up: the error of all waiting calls, with this failure as its cause.
+            raise decision.error from error
+        if not isinstance(recognition, Decision):  # else the slot was lost before anything was sent
             lease.report(None)
             self._router.on_answer(call, domain)
-            return recognition
+        return recognition
 
     async def _send_once(self, call: Call[DocumentT], lease: Lease, waited: float) -> Recognition[DocumentT] | Decision:
         """Send one request and return its recognition, or the decision to wait for another slot."""
@@ -231,7 +235,7 @@ class Sender:
             notify(self._hooks, AttemptStarted(attempt, waited, context=call.context))
         try:
             response = await self._exchange(call, request, attempt)
-            recognition = await call_unblocking(len(response.body), partial(call.decode, response))
+            recognition = await call.decode_unblocking(response)
         except BaseException as error:
             self._on_error(call, lease, attempt, error)
             raise
@@ -266,10 +270,9 @@ class Sender:
         # An error is the end of the request; a cancellation may be the end of its caller only.
         detached = not isinstance(error, Exception) and self._late_answers.adopt(call, lease)
         waited = call.request.waited
-        notify(
-            self._hooks,
-            AttemptFinished(attempt, elapsed, error, billing, waited, detached=detached, context=call.context),
-        )
+        if self._hooks:
+            event = AttemptFinished(attempt, elapsed, error, billing, waited, detached=detached, context=call.context)
+            notify(self._hooks, event)
         if not detached:
             # An answer that was billed took the usual time, even if it holds no recognition.
             if isinstance(error, ClovaOCRError) and error.billing is Billing.BILLED:
@@ -299,10 +302,13 @@ class Sender:
             call.request.answer = answer = await self._in_flight.send(call, request)
         except BaseException as error:
             if (answered := call.request.received()) is not None:  # just as the call was cancelled, and it is billed
-                await run_to_completion(call.journal.answered(attempt, answered))
+                writing = call.journal.answered(attempt, answered)
             else:
                 began = call.request.progress.body_began
-                await run_to_completion(call.journal.unanswered(attempt, error, body_began=began))
+                writing = call.journal.unanswered(attempt, error, body_began=began)
+            if writing is not None:
+                await run_to_completion(writing)
             raise
-        await run_to_completion(call.journal.answered(attempt, answer))
+        if (writing := call.journal.answered(attempt, answer)) is not None:
+            await run_to_completion(writing)
         return answer

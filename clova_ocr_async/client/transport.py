@@ -21,9 +21,9 @@ from clova_ocr_async.errors import (
     ConnectionLostError,
     ResponseTimeoutError,
 )
-from clova_ocr_async.protocol.answer_identity import is_answer_to
+from clova_ocr_async.protocol.codes import retry_after
 from clova_ocr_async.protocol.content_encoding import decode_body
-from clova_ocr_async.protocol.response import MAX_BODY_BYTES, HTTPResponse, retry_after
+from clova_ocr_async.protocol.response import MAX_BODY_BYTES, HTTPResponse, is_answer_to
 
 if TYPE_CHECKING:
     from aiohttp.abc import AbstractStreamWriter

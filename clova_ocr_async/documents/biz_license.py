@@ -42,7 +42,12 @@ class BizLicenseResult(VendorObject, frozen=True, kw_only=True):
 
 
 class BizLicense(Document, frozen=True, kw_only=True):
-    """A business registration certificate."""
+    """A business registration certificate.
+
+    Examples:
+        >>> recognition = await client.recognize("biz-license.jpg", BizLicense)
+        >>> number = first(recognition.document.result.register_number).value
+    """
 
     path_word: ClassVar[str] = "biz-license"
     answer_key: ClassVar[str] = "bizLicense"

@@ -22,7 +22,12 @@ class CreditCardResult(VendorObject, frozen=True, kw_only=True):
 
 
 class CreditCard(Document, frozen=True, kw_only=True):
-    """A credit card."""
+    """A credit card.
+
+    Examples:
+        >>> recognition = await client.recognize("card.jpg", CreditCard)
+        >>> number = recognition.document.result.number.value
+    """
 
     path_word: ClassVar[str] = "credit-card"
     answer_key: ClassVar[str] = "creditCard"

@@ -8,6 +8,7 @@ Orders that could mean two dates ("25. 3. 4") are not guessed, and years of an e
 from __future__ import annotations
 
 import datetime as dt
+import functools
 import re
 
 from clova_ocr_async.documents.parsing import text_or_none
@@ -63,6 +64,8 @@ _NO_WORD = re.compile(r"[0-9:. ]*")
 _MAX_LENGTH = 60  # characters of a date with its weekday, time and words
 
 
+# A table and the checks of a document ask for the same dates again.
+@functools.lru_cache(maxsize=64)
 def date_from_parts(year: str | None, month: str | None, day: str | None, text: str | None = None) -> dt.date | None:
     """Return the date of three parts; None if one is missing, "00", incomplete or impossible.
 
@@ -101,6 +104,7 @@ def date_from_text(text: str | None) -> dt.date | None:
     return date_from_parts(year, month, day)
 
 
+@functools.lru_cache(maxsize=64)
 def time_from_parts(hour: str | None, minute: str | None, second: str | None) -> dt.time | None:
     """Return the time of three parts, a missing second as 0; None without hour and minute, or if impossible."""
     # Many receipts print no seconds.

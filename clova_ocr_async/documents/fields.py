@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 
 import msgspec
@@ -13,7 +14,7 @@ from clova_ocr_async.documents.objects import BaseObject, BoundingPoly, Field
 from clova_ocr_async.documents.parsing import number_or_none
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from clova_ocr_async.documents.base import Document
 
@@ -62,36 +63,89 @@ def objects_of(value: VendorObject, path: str = "") -> list[tuple[str, Leaf]]:
     return found
 
 
-def _collect(value: VendorObject, path: str, found: list[tuple[str, Leaf]]) -> None:
-    """Collect the objects of one value below an object."""
-    for attribute, wire, nothing in _branches(type(value)):
-        child = getattr(value, attribute)
+def _add(value: VendorObject, path: str, found: list[tuple[str, Leaf]]) -> None:
+    """Add an object, if it is of one value, and those below it."""
+    if isinstance(value, Leaf):
+        found.append((path, value))
+    for child_of, here, nothing, is_end in _places_below(type(value), path):
+        child = child_of(value)
         # The default object of an absent key: the answer does not have it.
         if child is nothing:
             continue
-        here = f"{path}.{wire}" if path else wire
         if isinstance(child, tuple):
-            for index, element in enumerate(cast("tuple[VendorObject, ...]", child)):
-                _add(element, f"{here}[{index}]", found)
+            elements = enumerate(cast("tuple[Any, ...]", child))  # type: ignore[redundant-cast]  # pyright needs it
+            for index, element in elements:
+                if is_end:
+                    found.append((f"{here}[{index}]", element))
+                else:
+                    _add(element, f"{here}[{index}]", found)
+        elif is_end:
+            found.append((here, child))
         else:
             _add(child, here, found)
 
 
-def _add(value: VendorObject, path: str, found: list[tuple[str, Leaf]]) -> None:
-    if isinstance(value, Leaf):
-        found.append((path, value))
-    if _branches(type(value)):
-        _collect(value, path, found)
+@functools.lru_cache(1024)  # those of most answers; only long arrays have more
+def _places_below(
+    cls: type[VendorObject], path: str
+) -> tuple[tuple[Callable[[VendorObject], Any], str, object, bool], ...]:
+    """Return the function that returns it, the place, the default and the end of each branch of a class.
+
+    A branch ends where nothing further is below it.
+    """
+    start = f"{path}." if path else ""
+    return tuple(
+        (attrgetter(branch.attribute), f"{start}{branch.wire}", branch.nothing, not _branches(branch.struct))
+        for branch in _far_branches(cls)
+    )
+
+
+class _Branch(NamedTuple):
+    """A field that leads to values.
+
+    Attributes:
+        attribute: Its attribute.
+        wire: Its name on the wire.
+        nothing: Its value where the answer does not have it.
+        struct: The class of its object, or of those of its array.
+        is_object: Whether it is an object, and never an array.
+    """
+
+    attribute: str
+    wire: str
+    nothing: object
+    struct: type[VendorObject]
+    is_object: bool
 
 
 @functools.cache
-def _branches(cls: type[VendorObject]) -> tuple[tuple[str, str, object], ...]:
-    """Return the fields of a class that lead to values: attribute, name on the wire, and what it is where absent.
+def _far_branches(cls: type[VendorObject]) -> tuple[_Branch, ...]:
+    """Return the branches of a class down to values and arrays: a walk need not stop at the objects between.
+
+    Attributes and names have dots then. An object that the answer does not have is an empty one, so none is in the way.
+    """
+    found: list[_Branch] = []
+    for branch in _branches(cls):
+        if branch.is_object and not issubclass(branch.struct, Leaf):
+            found += (
+                far._replace(attribute=f"{branch.attribute}.{far.attribute}", wire=f"{branch.wire}.{far.wire}")
+                for far in _far_branches(branch.struct)
+            )
+        else:
+            found.append(branch)
+    return tuple(found)
+
+
+@functools.cache
+def _branches(cls: type[VendorObject]) -> tuple[_Branch, ...]:
+    """Return the fields of a class that lead to values.
 
     Most objects of an answer are corners of polygons, and a walk that looks at them takes ten times as long.
     """
     return tuple(
-        (place.attribute, wire.strip(), getattr(absent(cls), place.attribute))
+        _Branch(
+            place.attribute, wire.strip(), getattr(absent(cls), place.attribute), place.struct, not place.takes_array
+        )
         for wire, place in places_in(cls).items()
         if place.struct is not None and (issubclass(place.struct, Leaf) or _branches(place.struct))
     )
@@ -100,7 +154,11 @@ def _branches(cls: type[VendorObject]) -> tuple[tuple[str, str, object], ...]:
 def confidence_of(leaf: Leaf) -> float | None:
     """Return the reliability of a value, 0 to 1; None if nothing was read, or if the answer has none."""
     if isinstance(leaf, BaseObject):
-        return None if leaf.text is None and leaf.value is None else number_or_none(leaf.wire_confidence_score)
+        # Nearly all objects have a text, and to look at its attribute alone is faster.
+        if leaf.wire_text is None and leaf.text is None and leaf.value is None:
+            return None
+        score = leaf.wire_confidence_score
+        return score if type(score) is float and 0 <= score <= 1 else number_or_none(score)  # nearly all are in range
     if isinstance(leaf, Field):
         return None if leaf.text is None else leaf.confidence
     return None
@@ -143,7 +201,7 @@ def with_texts(document: ObjectT, texts: Mapping[str, str]) -> ObjectT:
 
 def _with_texts(value: ObjectT, path: str, texts: Mapping[str, str]) -> ObjectT:
     changed: dict[str, Any] = {}
-    for attribute, wire, nothing in _branches(type(value)):
+    for attribute, wire, nothing, *_ in _branches(type(value)):
         here = f"{path}.{wire}" if path else wire
         if not any(text.startswith(here) for text in texts):
             continue

@@ -134,7 +134,12 @@ class IdCardResult(VendorObject, frozen=True, kw_only=True):
 
 
 class IdCard(Document, frozen=True, kw_only=True):
-    """An ID card of one of four kinds."""
+    """An ID card of one of four kinds.
+
+    Examples:
+        >>> recognition = await client.recognize("id-card.jpg", IdCard)
+        >>> name = first(recognition.document.result.ic.name).value
+    """
 
     path_word: ClassVar[str] = "id-card"
     answer_key: ClassVar[str] = "idCard"

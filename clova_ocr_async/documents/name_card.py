@@ -31,7 +31,12 @@ class NameCardResult(VendorObject, frozen=True, kw_only=True):
 
 
 class NameCard(Document, frozen=True, kw_only=True):
-    """A name card."""
+    """A name card.
+
+    Examples:
+        >>> recognition = await client.recognize("name-card.jpg", NameCard)
+        >>> name = first(recognition.document.result.name).value
+    """
 
     path_word: ClassVar[str] = "name-card"
     answer_key: ClassVar[str] = "nameCard"

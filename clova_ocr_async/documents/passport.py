@@ -45,7 +45,12 @@ class PassportResult(VendorObject, frozen=True, kw_only=True):
 
 
 class Passport(Document, frozen=True, kw_only=True):
-    """A passport; the specification's model writes its key with a blank before it."""
+    """A passport; the specification's model writes its key with a blank before it.
+
+    Examples:
+        >>> recognition = await client.recognize("passport.jpg", Passport)
+        >>> number = recognition.document.passport_result.document_number.value
+    """
 
     path_word: ClassVar[str] = "passport"
     answer_key: ClassVar[str] = "passport"

@@ -187,7 +187,7 @@ def _flipped(point: _Point, orientation: int, raster: _Size) -> _Point:
 
 
 def _to_user_space(point: _Point, rotation: int, crop_box: tuple[float, float, float, float]) -> _Point:
-    """Return a point of a page as a viewer shows it in the user space of the page. UserUnit is not applied."""
+    """Convert a point of a page, as a viewer shows it, to the user space of the page. UserUnit is not applied."""
     (x, y), (left, bottom, right, top) = point, crop_box
     turned = {
         0: (left + x, top - y),

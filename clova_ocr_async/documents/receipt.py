@@ -40,9 +40,11 @@ OneT = TypeVar("OneT", bound=VendorObject)
 
 def _several(*spellings: tuple[OneT, ...] | OneT) -> tuple[OneT, ...]:
     """Join the objects and arrays of all spellings of a field."""
-    # An absent spelling is an empty tuple, so in practice the one spelling of the answer remains.
+    given = [value for value in spellings if value is not ABSENT]
+    if len(given) == 1 and isinstance(given[0], tuple):  # as in nearly all answers
+        return given[0]
     joined: list[OneT] = []
-    for value in spellings:
+    for value in given:
         if isinstance(value, tuple):
             joined.extend(value)
         else:
@@ -158,7 +160,12 @@ class ReceiptResult(VendorObject, frozen=True, kw_only=True):
 
 
 class Receipt(Document, frozen=True, kw_only=True):
-    """A receipt."""
+    """A receipt.
+
+    Examples:
+        >>> recognition = await client.recognize("receipt.jpg", Receipt)
+        >>> total = recognition.document.result.total_price.price.decimal
+    """
 
     path_word: ClassVar[str] = "receipt"
     answer_key: ClassVar[str] = "receipt"

@@ -32,6 +32,11 @@ WantedT = TypeVar("WantedT", bound=Document)
 class Recognition(msgspec.Struct, Generic[DocumentT], frozen=True, kw_only=True):
     """An answer, typed and complete.
 
+    Examples:
+        >>> recognition = await client.recognize("receipt.jpg", Receipt)
+        >>> total = recognition.document.result.total_price.price.decimal
+        >>> paths = [field.path for field in recognition.fields()]
+
     Attributes:
         document: The document.
         uid: The service's id of the answer.

@@ -55,6 +55,10 @@ def _checked_secret(value: object) -> str:
 class Domain:
     """A CLOVA OCR domain: the URL that its calls go to, and the secret that they carry.
 
+    Examples:
+        >>> domain = Domain("https://…/document/receipt", "secret", max_concurrency=5)
+        >>> client = ClovaOCRClient(domain)
+
     Args:
         invoke_url: The API Gateway's invoke URL from the console, with or without its /document/{type} tail.
         secret: The domain's secret (X-OCR-SECRET).

@@ -5,8 +5,9 @@ A name is loaded at its first use: every run of pytest imports the plugin of thi
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from clova_ocr_async.extras import lazy_names
 
 if TYPE_CHECKING:
     from clova_ocr_async.emulator.domain_state import DomainState
@@ -40,16 +41,6 @@ __all__ = [
     "write_samples",
 ]
 
-
 # Hidden from type checkers, which would accept any name.
 if not TYPE_CHECKING:
-
-    def __getattr__(name: str) -> Any:
-        if name not in _MODULES:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        try:
-            module = importlib.import_module(f"{__name__}.{_MODULES[name]}")
-        except ModuleNotFoundError as error:
-            message = f"{name} needs {error.name}: pip install 'clova-ocr-async[emulator]'"
-            raise ModuleNotFoundError(message, name=error.name) from None
-        return getattr(module, name)
+    __getattr__ = lazy_names(__name__, _MODULES, "emulator")

@@ -42,7 +42,7 @@ class Emulator:
 
     The path between ``/custom/v1/`` and ``/document`` names a domain; each domain has a ceiling, a quota and counts.
 
-    Example:
+    Examples:
         >>> async with Emulator(concurrency=2, latency=0.1) as clova:
         ...     async with ClovaOCRClient(Domain(clova.url(), clova.secret)) as client:
         ...         await client.recognize("receipt.jpg", Receipt)

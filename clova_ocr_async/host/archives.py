@@ -98,7 +98,7 @@ def is_archive_name(name: str) -> bool:
 
 
 def split_member_path(path: str) -> tuple[str, str] | None:
-    """Return the archive and the member that a path names; None for any path that exists, or names no file before !/.
+    """Return the archive and the member that a path names; None if the path itself exists, or has no file before !/.
 
     The work for a path without the mark is one search in its text.
     """
@@ -285,7 +285,7 @@ def _unpacked(packed: Iterator[bytes], member: zipfile.ZipInfo) -> Iterator[byte
 
 
 class _DirectoryFile(io.FileIO):
-    """A file for zipfile, which asks for the whole list of members in one read; a list of a bomb is not read."""
+    """A file for zipfile, which reads the list of members at once. A list that is too large is refused."""
 
     def read(self, size: int | None = -1, /) -> bytes:
         if size is not None and size > MAX_DIRECTORY:

@@ -45,16 +45,11 @@ async def wait_shielded(task: asyncio.Future[Any]) -> None:
         raise cancelled
 
 
-async def run_to_completion(work: Awaitable[None] | None) -> None:
+async def run_to_completion(work: Awaitable[None]) -> None:
     """Await work to its end, even if the waiting is cancelled; then raise that cancellation.
 
     A failure of the work is raised. If the waiting was cancelled as well, the failure is the cancellation's cause.
-
-    Args:
-        work: The work; None if there is nothing to do, which takes no step of the loop.
     """
-    if work is None:
-        return
     running = asyncio.ensure_future(work)  # a future needs no task
     try:
         await asyncio.shield(running)

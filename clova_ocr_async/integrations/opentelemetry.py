@@ -78,9 +78,10 @@ class _OpenCall(msgspec.Struct):
 
 
 class OpenTelemetryHook:
-    """A hook for ``ClovaOCRClient(…, hooks=[OpenTelemetryHook()])`` that makes spans and metrics.
+    """A hook that makes spans and metrics. Several clients may share one.
 
-    Several clients may share one.
+    Examples:
+        >>> client = ClovaOCRClient(domain, hooks=[OpenTelemetryHook()])
 
     Args:
         tracer_provider: Makes the spans; the global provider if not given.

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from clova_ocr_async.extras import lazy_names
 from clova_ocr_async.ledger.corrections import Change, ChangeKind, Correction, CorrectionConflictError
 from clova_ocr_async.ledger.opening import open_corrections, open_view, purge
 from clova_ocr_async.ledger.run_status import Purged, RunStatus
@@ -67,13 +67,4 @@ __all__ = [
 
 # Hidden from type checkers, which would accept any name.
 if not TYPE_CHECKING:
-
-    def __getattr__(name: str) -> Any:
-        if name != "PostgresLedger":
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        try:
-            module = importlib.import_module(f"{__name__}.postgres")
-        except ModuleNotFoundError as error:
-            message = f"{name} needs {error.name}: pip install 'clova-ocr-async[postgres]'"
-            raise ModuleNotFoundError(message, name=error.name) from None
-        return getattr(module, name)
+    __getattr__ = lazy_names(__name__, {"PostgresLedger": "postgres"})

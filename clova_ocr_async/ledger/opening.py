@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from clova_ocr_async.errors import ConfigurationError
+from clova_ocr_async.extras import load_module
 from clova_ocr_async.ledger.sqlite import SqliteLedger
 from clova_ocr_async.ledger.sqlite.corrections import SqliteCorrections
 from clova_ocr_async.ledger.sqlite.purge import purge as purge_directory
 from clova_ocr_async.ledger.sqlite.run_directory import LEDGER
 from clova_ocr_async.ledger.sqlite.run_rows import SqliteRunRows
 from clova_ocr_async.ledger.sqlite.run_view import RunReader
-from clova_ocr_async.pictures.extras import load_module
 from clova_ocr_async.server_url import POSTGRES, ServerURL, is_url, parse_server_url, require_run
 
 if TYPE_CHECKING:

@@ -151,7 +151,7 @@ class Ledger(Protocol):
         * it is ``succeeded`` or ``failed`` without an answer: it has one now.
 
         An answer of an earlier call is stored, and ``maybe_billed`` shrinks by one if it is more than zero. A response
-        with the requestId of another call (``protocol.answer_identity``) proves nothing: it never changes
+        with the requestId of another call (``protocol.response``) proves nothing: it never changes
         ``maybe_billed``.
         """
 

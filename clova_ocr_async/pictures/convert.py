@@ -16,9 +16,9 @@ from PIL import Image, JpegImagePlugin
 
 from clova_ocr_async.documents.picture import Picture, swapped
 from clova_ocr_async.errors import ClovaOCRError, ConfigurationError, ImageError
+from clova_ocr_async.extras import load_module
 from clova_ocr_async.pictures.colours import to_plain
 from clova_ocr_async.pictures.encoding import encode, rgb_profile
-from clova_ocr_async.pictures.extras import load_module
 from clova_ocr_async.pictures.first_frame import needed_bytes
 from clova_ocr_async.pictures.headers import read_header
 from clova_ocr_async.pictures.plan import LABELS, MAX_PIXELS, Output, Plan, scaled_step, shrunk
@@ -261,7 +261,7 @@ def _check_pixels(image: Image.Image, plan: Plan) -> None:
 
 
 def _resized(opened: _Opened, header: PictureHeader, plan: Plan) -> _Opened:
-    """Shrink a picture to the size that its plan has for it, by the true ratio if the decoder has shrunk it already."""
+    """Shrink a picture to its planned size; a decoder that has shrunk it already may have rounded its sides up."""
     size = shrunk(opened.size, max(plan.size))
     target = size if opened.upright else swapped(size, header.orientation)
     image = to_plain(opened.image)

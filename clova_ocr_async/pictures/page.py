@@ -17,6 +17,9 @@ _BYTES = (bytes, bytearray, memoryview)
 class Page:
     """One page of a PDF or TIFF file. ``str`` gives "scan.pdf#3".
 
+    Examples:
+        >>> recognition = await client.recognize(Page("scan.pdf", 2), Receipt)
+
     Args:
         path: The file.
         number: The page, from 1.

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from clova_ocr_async.arguments import require_whole_number
 from clova_ocr_async.documents.picture import Picture
 from clova_ocr_async.errors import ConfigurationError, ImageError
+from clova_ocr_async.extras import load_module
 from clova_ocr_async.host.plural import plural
-from clova_ocr_async.pictures.extras import load_module
 from clova_ocr_async.pictures.page import Page
 from clova_ocr_async.pictures.page_selection import PageSelection
 from clova_ocr_async.pictures.paged_file import PagedFile

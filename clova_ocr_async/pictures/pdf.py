@@ -25,9 +25,9 @@ from clova_ocr_async.host.plural import plural
 from clova_ocr_async.pictures.library_lock import LibraryLock
 from clova_ocr_async.pictures.open_documents import OpenDocuments
 from clova_ocr_async.pictures.pdf_content import check_content, largest_image
-from clova_ocr_async.pictures.pdf_opening import REPAIR, check_whole, errors_of, open_pdf, pages_of, was_recovered
+from clova_ocr_async.pictures.pdf_opening import REPAIR, check_not_recovered, errors_of, open_pdf
 from clova_ocr_async.pictures.pdf_page import PageGeometry
-from clova_ocr_async.pictures.pdfium import PDFIUM, drawn
+from clova_ocr_async.pictures.pdfium import PDFIUM, drawn, pages_of
 from clova_ocr_async.pictures.preparation import Preparation
 
 if TYPE_CHECKING:
@@ -163,11 +163,9 @@ class _Document:
                 self._pdf = open_pdf(self._stream)
                 stack.callback(lambda: self._pdf.close())  # noqa: PLW0108 - it may be another one by then
                 self.count = len(self._pdf.pages)
-                self._is_damaged = was_recovered(self._pdf.get_warnings())
+            check_not_recovered(file.name, self._stream, self._pdf.get_warnings())
             if self.count == 0:
                 raise ImageError(f"{file.name} has no page; check that the file was written to its end")
-            if self._is_damaged:
-                check_whole(file.name, self._stream, self.count)
             self._resources = stack.pop_all()
 
     def close(self) -> None:
@@ -203,12 +201,15 @@ class _Document:
             self._keep_layers(target)
             page = target.pages[0]
             file = io.BytesIO()
-            # Else qpdf writes a random /ID: the same page would have another hash in each run.
-            target.save(file, deterministic_id=True)
+            # By default qpdf makes the /ID of the time, and the same page would have another hash in each run. A
+            # deterministic one is an MD5 of the whole page, which takes longer than all else, and no reader needs it.
+            target.save(file, static_id=True)
             data = file.getvalue()
             geometry = _geometry(page)
         # At the end, when all that the page needs has been read: qpdf reads objects as they are asked for.
         self._file.check_unchanged(self._stream)
+        warnings = self._pdf.get_warnings()
+        check_not_recovered(name, self._stream, warnings)
         self._copied += len(data)
         return _CutPage(
             name=name,
@@ -216,7 +217,7 @@ class _Document:
             data=data,
             steps=self._steps(number),
             geometry=geometry,
-            is_damaged=self._is_damaged or bool(self._pdf.get_warnings()),
+            is_damaged=bool(warnings),
         )
 
     def _steps(self, number: int) -> tuple[str, ...]:

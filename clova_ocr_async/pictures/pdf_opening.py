@@ -7,15 +7,13 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, BinaryIO
 
 import pikepdf
-import pypdfium2 as pdfium  # type: ignore[import-untyped]  # it ships no py.typed
 
 from clova_ocr_async.errors import ImageError
-from clova_ocr_async.pictures.pdfium import PDFIUM
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable
 
-__all__ = ["REPAIR", "check_whole", "errors_of", "open_pdf", "pages_of", "was_recovered"]
+__all__ = ["REPAIR", "check_not_recovered", "errors_of", "open_pdf"]
 
 REPAIR = "get the whole file, or print it to a new PDF"
 """The way out of most damages, for messages."""
@@ -29,11 +27,6 @@ def open_pdf(stream: BinaryIO) -> pikepdf.Pdf:
     """Open a PDF; the caller closes it."""
     # Not mapped into memory: the module of PagedFile gives the reason.
     return pikepdf.open(stream, access_mode=pikepdf.AccessMode.stream)
-
-
-def was_recovered(warnings: Iterable[object]) -> bool:
-    """Return whether qpdf had to guess where the objects of a file are; most warnings are about harmless faults."""
-    return any(sign in str(warning) for warning in warnings for sign in _SIGNS_OF_LOSS)
 
 
 @contextmanager
@@ -52,41 +45,28 @@ def errors_of(name: str) -> Generator[None]:
         raise ImageError(f"{name} cannot be read ({type(error).__name__}): the file is damaged; {REPAIR}") from None
 
 
-def check_whole(name: str, stream: BinaryIO, count: int) -> None:
-    """Refuse a damaged file that may have lost more than its table: qpdf recovers what it finds, and counts no more.
+def check_not_recovered(name: str, stream: BinaryIO, warnings: Iterable[object]) -> None:
+    """Refuse a file of which qpdf had to guess where its objects are; most warnings are about harmless faults.
+
+    Nothing shows what was lost: the pages that were found are counted, and no others, and what a page refers to is left
+    out if it was not found. Each page would be a paid call.
 
     Args:
-        name: The file, as messages show it.
+        name: The file or page, as messages show it.
         stream: The file.
-        count: The pages that qpdf has found.
+        warnings: The warnings of qpdf since the file was opened, or since the last look at them.
 
     Raises:
-        ImageError: The end is missing, pdfium cannot open the file either, or pages may be missing.
+        ImageError: A warning is about a recovery.
     """
+    if not any(sign in str(warning) for warning in warnings for sign in _SIGNS_OF_LOSS):
+        return
     size = stream.seek(0, io.SEEK_END)
     stream.seek(max(0, size - _TAIL))
     tail = stream.read(_TAIL)
-    if b"%%EOF" not in tail and b"startxref" not in tail:
+    if tail.rfind(b"%%EOF") <= tail.rfind(b"startxref"):  # or neither is there
         raise ImageError(f"{name} is cut off: the end of its pdf data is missing; get the whole file", truncated=True)
-    with PDFIUM:
-        stated = pages_of(stream)
-    if stated is None:
-        raise ImageError(f"{name} is damaged, and its pages cannot be read; {REPAIR}")
-    # The only page of a file is sent with the whole file, so nothing of it can be lost on the way.
-    if count > 1 or stated > count:
-        raise ImageError(
-            f"{name} is damaged, and pages of it may be lost; get the whole file, or repair it and look whether all "
-            "pages are there: qpdf in.pdf out.pdf"
-        )
-
-
-def pages_of(source: bytes | BinaryIO) -> int | None:
-    """Return the pages that pdfium counts in a PDF; None if it cannot open the file. The caller holds its lock."""
-    try:
-        document = pdfium.PdfDocument(source)
-    except pdfium.PdfiumError:
-        return None
-    try:
-        return len(document)
-    finally:
-        document.close()
+    raise ImageError(
+        f"{name} is damaged, and parts of it may be lost; get the whole file, or repair it and look whether everything "
+        "is there: qpdf in.pdf out.pdf"
+    )

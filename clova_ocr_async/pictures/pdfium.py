@@ -1,4 +1,7 @@
-"""Pages of PDFs drawn, and their text layers read, by pdfium, which is not thread-safe (extra ``pictures``)."""
+"""What pdfium does with PDFs: their pages are counted and drawn, and text layers are read (extra ``pictures``).
+
+It is not thread-safe.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from clova_ocr_async.pictures.library_lock import LibraryLock
 if TYPE_CHECKING:
     import PIL.Image
 
-__all__ = ["PDFIUM", "drawn", "texts"]
+__all__ = ["PDFIUM", "drawn", "pages_of", "texts"]
 
 PDFIUM = LibraryLock()
 """Held by the caller of each function here, and of anything else of pdfium."""
@@ -41,6 +44,18 @@ def drawn(data: bytes, scale: float) -> PIL.Image.Image:
                 bitmap.close()
         finally:
             page.close()
+    finally:
+        document.close()
+
+
+def pages_of(data: bytes) -> int | None:
+    """Return the number of pages of a PDF; None if pdfium cannot open it."""
+    try:
+        document = pdfium.PdfDocument(data)
+    except pdfium.PdfiumError:
+        return None
+    try:
+        return len(document)
     finally:
         document.close()
 

@@ -18,6 +18,9 @@ class Preparation:
 
     A picture that is written anew for one reason is written upright in plain colours, without metadata.
 
+    Examples:
+        >>> client = ClovaOCRClient(domain, prepare=Preparation(render=True, dpi=300))
+
     Args:
         convert: Convert pictures of formats and colours that the service does not take to JPEG or PNG: HEIC, AVIF,
             WebP, GIF (its first frame), BMP, BigTIFF; 16 bits, CMYK, and transparent pixels, which become white.

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from clova_ocr_async.documents.picture import Picture, swapped
 from clova_ocr_async.errors import ImageError
+from clova_ocr_async.extras import load_module
 from clova_ocr_async.host.plural import plural
-from clova_ocr_async.pictures.extras import load_module
 from clova_ocr_async.pictures.library_lock import LibraryLock
 from clova_ocr_async.pictures.open_documents import OpenDocuments
 from clova_ocr_async.pictures.picture_header import orientation_of

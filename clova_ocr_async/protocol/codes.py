@@ -1,4 +1,4 @@
-"""The rule table of error answers: which error a code is, whether the call may have been billed, whether a retry helps.
+"""Error answers: the rule table (which error a code is, whether it may be billed, whether a retry helps), and its use.
 
     code           the service's own, in ``{"code": …}``: "0025"; it decides before the other two
     gateway code   in ``{"error": {"errorCode": …}}``: "420"; of the gateway, which stands in front of the service
@@ -28,10 +28,15 @@ Assumed: 1002 and 1022 (reported by users, not documented); the billing of every
 
 from __future__ import annotations
 
+import math
+import re
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from http import HTTPStatus
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
+from clova_ocr_async.documents.base import absent
+from clova_ocr_async.documents.envelope import Answer
 from clova_ocr_async.errors import (
     APIError,
     AuthenticationError,
@@ -43,7 +48,24 @@ from clova_ocr_async.errors import (
     ServerError,
 )
 
-__all__ = ["GATEWAY_RULES", "SERVICE_RULES", "STATUS_RULES", "Rule", "normalize_code", "rule_for"]
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+__all__ = [
+    "GATEWAY_RULES",
+    "SERVICE_RULES",
+    "STATUS_RULES",
+    "Rule",
+    "error_of",
+    "normalize_code",
+    "retry_after",
+    "rule_for",
+]
+
+_MAX_MESSAGE = 300  # characters of a vendor's message that an error repeats
+_MAX_WAIT = 86_400.0  # seconds; a Retry-After beyond a day means no more than "not today"
+_LIMITED_TO = re.compile(r"limited to ([0-9]{1,3})\b")
+_NUMBER = re.compile(r"(?<![0-9A-Za-z])[0-9]{1,4}(?![0-9A-Za-z])")  # not the 1 of "v1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,3 +176,76 @@ def rule_for(status: int, service_code: str | None = None, gateway_code: str | N
     if status in STATUS_RULES:
         return STATUS_RULES[status]
     return _STATUS_CLASSES.get(status // 100, _UNKNOWN)
+
+
+def error_of(status: int, headers: Mapping[str, str], answer: Answer | None, redact: Callable[[str], str]) -> APIError:
+    """Return the error that an answer is.
+
+    Args:
+        status: The HTTP status.
+        headers: The answer's headers, names in lower case.
+        answer: The body, decoded; None if it cannot be decoded.
+        redact: Masks secrets in the texts of the answer.
+    """
+    answer = absent(Answer) if answer is None else answer
+    service_code = normalize_code(answer.code)
+    gateway_code = str("" if answer.error.error_code is None else answer.error.error_code).strip() or None
+    rule = rule_for(status, service_code, gateway_code)
+    error = rule.error(
+        status,
+        _sanitized(service_code or gateway_code, redact),
+        _sanitized(answer.message or answer.error.message or rule.meaning, redact),
+        _sanitized(answer.path, redact),
+        _sanitized(answer.trace_id, redact),
+        answer.timestamp,
+        billing=rule.billing,
+        retryable=rule.retryable,
+    )
+    error.hint = rule.hint
+    if isinstance(error, RateLimitError | QuotaExceededError | ServerError):
+        error.retry_after = retry_after(headers)
+    if rule.kind is not None and isinstance(error, RateLimitError):
+        error.kind = rule.kind
+        # A number in the gateway's message counts calls a second, not calls at once.
+        error.ceiling = _named_ceiling(error.message or "", service_code) if rule.kind == "at_once" else None
+    return error
+
+
+def _named_ceiling(message: str, code: str | None) -> int | None:
+    """Return the number of calls at once that a refusal names, in any language; None if it names none.
+
+    Source: guide.ncloud-docs.com, CLOVA OCR error messages, 2026-09: "… limited to <N> API calls per domain at the same
+    time". Assumed: in other languages the only number in the message is that one.
+    """
+    limited = _LIMITED_TO.search(message)
+    numbers = {limited[1]} if limited else set(_NUMBER.findall(message)) - {code}
+    found = int(numbers.pop()) if len(numbers) == 1 else 0
+    return found or None
+
+
+def _sanitized(text: str | None, redact: Callable[[str], str]) -> str | None:
+    """Return a text of an answer as an error repeats it: on one line, of bounded length, without secrets."""
+    if text is None:
+        return None
+    # Masked before it is cut: the rest of a key would not be recognized.
+    return "".join(character if character.isprintable() else " " for character in redact(text)[:_MAX_MESSAGE])
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Return the seconds of an answer's Retry-After, at most a day; None if it has none that can be read.
+
+    A date is compared with the Date of the same answer: a local clock may differ from the server's.
+
+    Args:
+        headers: The answer's headers, names in lower case.
+    """
+    value = headers.get("retry-after", "").strip()
+    try:
+        seconds = float(value)  # more than RFC 9110 allows; "nan" and "inf" are dropped below
+    except ValueError:
+        try:
+            until, now = parsedate_to_datetime(value), parsedate_to_datetime(headers.get("date", ""))
+            seconds = (until - now).total_seconds()
+        except (ValueError, TypeError, OverflowError):
+            return None
+    return min(max(seconds, 0.0), _MAX_WAIT) if math.isfinite(seconds) else None

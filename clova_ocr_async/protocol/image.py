@@ -79,6 +79,9 @@ _LATE_PDF = re.compile(rb"%PDF-\d\.\d")  # readers accept the header anywhere in
 class Image:
     """One picture to recognize. Images with equal data, name and format are equal; ``repr`` never shows the data.
 
+    Examples:
+        >>> image = Image(Path("receipt.jpg").read_bytes(), name="march-7.jpg")
+
     Args:
         data: Any bytes-like object. A ``bytes`` is kept as it is; an object that may still change is copied at once, so
             that the same bytes are hashed and sent.
@@ -102,11 +105,10 @@ class Image:
         format: ImageFormat | str | None = None,  # noqa: A002 - the vendor's word
     ) -> None:
         checked_name = _checked_name(name)
-        subject = _subject(checked_name)
-        snapshot = _snapshot(data, subject)
-        found = _format_of(snapshot, subject)
+        snapshot = _snapshot(data, checked_name)
+        found = _format_of(snapshot, checked_name)
         if format is not None:
-            _check_given_format(format, found, subject)
+            _check_given_format(format, found, checked_name)
         object.__setattr__(self, "data", snapshot)
         object.__setattr__(self, "name", checked_name)
         object.__setattr__(self, "format", found)
@@ -118,6 +120,9 @@ class Image:
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class ImageLimits:
     """The limits beyond which an image is refused, or sent with a warning. None means no limit.
+
+    Examples:
+        >>> client = ClovaOCRClient(domain, limits=ImageLimits(max_bytes=10 * 2**20, formats={"jpg", "png"}))
 
     Args:
         max_bytes: Size of the file in bytes. Assumed: 50 MiB, the General API's limit; the Document API documents none.
@@ -185,7 +190,7 @@ def inspect_image(data: bytes) -> ImageFacts:
     Raises:
         ImageError: The data is empty or of an unsupported format, which the message names.
     """
-    found = _format_of(data, "the image")
+    found = _format_of(data, None)
     return ImageFacts(found, len(data), *_DIMENSIONS[found](data))
 
 
@@ -202,7 +207,7 @@ def check_size(size: int, name: str, limits: ImageLimits, *, shrunk_from: int | 
         ImageError: The image is empty or larger than ``limits.max_bytes`` and ``shrunk_from``.
     """
     if size == 0:
-        raise _empty(_subject(name))
+        raise _empty(name)
     if shrunk_from is not None:
         if size > shrunk_from:
             raise ImageError(
@@ -305,16 +310,18 @@ def _warnings(name: str, facts: ImageFacts, limits: ImageLimits) -> list[str]:
     return warnings
 
 
-def _subject(name: str) -> str:
-    return f"image {quoted(name)}"
+def _subject(name: str | None) -> str:
+    """Return the image as messages name it; only called for a message, as it takes longer than the checks."""
+    return "the image" if name is None else f"image {quoted(name)}"
 
 
 def _listed(names: Collection[str]) -> str:
     return ", ".join(sorted(names))
 
 
-def _empty(subject: str) -> ImageError:
-    return ImageError(f"{subject} is empty (0 bytes); check that the file was written to its end", truncated=True)
+def _empty(name: str | None) -> ImageError:
+    problem = "is empty (0 bytes); check that the file was written to its end"
+    return ImageError(f"{_subject(name)} {problem}", truncated=True)
 
 
 def _checked_name(name: object) -> str:
@@ -333,27 +340,28 @@ def _checked_name(name: object) -> str:
     return name
 
 
-def _snapshot(data: object, subject: str) -> bytes:
+def _snapshot(data: object, name: str) -> bytes:
     if type(data) is bytes:
         return data
     try:
         return memoryview(data).tobytes()  # type: ignore[arg-type]
     except (TypeError, ValueError, NotImplementedError):
+        kind = type(data).__name__
         raise ImageError(
-            f"{subject}: the data must be bytes-like, not {type(data).__name__}; read the file and pass its bytes"
+            f"{_subject(name)}: the data must be bytes-like, not {kind}; read the file and pass its bytes"
         ) from None
 
 
-def _check_given_format(given: object, found: ImageFormat, subject: str) -> None:
+def _check_given_format(given: object, found: ImageFormat, name: str) -> None:
     wanted = _format_named(given)
+    if wanted is found:
+        return
+    subject = _subject(name)
     if wanted is None:
         # A long text may be the data in the wrong place, so it is not shown.
         named = quoted(given) if isinstance(given, str) and len(given) <= 20 else type(given).__name__  # noqa: PLR2004
         raise ImageError(f"{subject}: the format must be one of {_listed(_FORMATS)}, not {named}; or leave it out")
-    if wanted is not found:
-        raise ImageError(
-            f"{subject}: the format given is {shown(given)}, but the data is {found}; leave the format out"
-        )
+    raise ImageError(f"{subject}: the format given is {shown(given)}, but the data is {found}; leave the format out")
 
 
 def _checked_formats(value: object) -> frozenset[ImageFormat]:
@@ -369,9 +377,9 @@ def _format_named(name: object) -> ImageFormat | None:
     return _FORMATS.get(name.removeprefix(".").lower()) if isinstance(name, str) else None
 
 
-def _format_of(data: bytes, subject: str) -> ImageFormat:
+def _format_of(data: bytes, name: str | None) -> ImageFormat:
     if not data:
-        raise _empty(subject)
+        raise _empty(name)
     for found, magics in _MAGIC:
         if data.startswith(magics):
             return found
@@ -381,9 +389,9 @@ def _format_of(data: bytes, subject: str) -> ImageFormat:
         return ImageFormat.PDF
     # A single byte may begin many formats.
     if any(magic.startswith(data) for _, magics in _MAGIC for magic in magics) and len(data) > 1:
-        raise ImageError(f"{subject} is cut off after {len(data)} bytes; get the whole file", truncated=True)
+        raise ImageError(f"{_subject(name)} is cut off after {len(data)} bytes; get the whole file", truncated=True)
     kind, advice = unsupported or guess_unsupported(data)
     raise ImageError(
-        f"{subject} is {kind}, and the service reads {_listed(_DIMENSIONS)} only; {advice}",
+        f"{_subject(name)} is {kind}, and the service reads {_listed(_DIMENSIONS)} only; {advice}",
         not_a_picture=not is_picture(kind, advice),
     )

@@ -54,6 +54,7 @@ def png_dimensions(data: bytes) -> Dimensions:
 
 
 _JPEG_PREFIX = 0xFF
+_JPEG_SEGMENT = struct.Struct(">BBH")  # prefix, marker, length
 _JPEG_MARKER = re.compile(rb"\xff[\x01-\xfe]")  # skips fill bytes (FF FF) and stuffed zeros (FF 00)
 _JPEG_MAX_SEGMENTS = 10_000  # full ones would fill 650 MB; a hostile file has one every two bytes
 _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # SOF0-15 without DHT, JPG, DAC
@@ -92,25 +93,21 @@ def jpeg_segments(data: bytes) -> Iterator[tuple[int, int]]:
     at, size = 2, len(data)
     for _ in range(_JPEG_MAX_SEGMENTS):
         # Nearly every segment begins where the last one ends; the search, which takes longer, is for the others.
-        if at + 1 >= size or data[at] != _JPEG_PREFIX or not 0 < data[at + 1] < _JPEG_PREFIX:
+        prefix, marker, length = _JPEG_SEGMENT.unpack_from(data, at) if at + 4 <= size else (0, 0, 0)
+        if prefix != _JPEG_PREFIX or not 0 < marker < _JPEG_PREFIX:
             match = _JPEG_MARKER.search(data, at)
             if match is None:
                 return
             at = match.start()
-        marker = data[at + 1]
+            marker, length = data[at + 1], int.from_bytes(data[at + 2 : at + 4], "big")
         yield marker, at
         at += 2
         if marker not in _JPEG_BARE:
-            at += _jpeg_segment(data, at)
-
-
-def _jpeg_segment(data: bytes, at: int) -> int:
-    if at + 2 > len(data):
-        raise BeyondEndError
-    length = data[at] << 8 | data[at + 1]
-    if length < 2:  # noqa: PLR2004 - the length counts its own two bytes
-        raise UnreadableError
-    return length
+            if at + 2 > size:
+                raise BeyondEndError
+            if length < 2:  # noqa: PLR2004 - the length counts its own two bytes
+                raise UnreadableError
+            at += length
 
 
 def _unsigned(data: Bytes, at: int, size: int, order: _Order) -> int:

@@ -1,14 +1,19 @@
 """Decoding of answers: any status and any bytes become a Recognition or a ClovaOCRError; and encoding for the emulator.
 
-Source: API specification v1.0.6 (2023-11-23), "Responses" and "Error code".
+First the requestId of an answer is compared. HTTP assigns answers to requests only by their order on a connection. An
+answer that is sent twice, or too late, shifts that order, and each following call gets the data of the one before. The
+service repeats the requestId of the request in its answer, so the requestId decides. ``host.request_id`` makes one for
+each call; all attempts of a call share it. What an error answer means is in ``codes``.
+
+Source: API specification v1.0.6 (2023-11-23), "Responses" and "Error code"; "Response bodies": requestId. Assumed: it
+is repeated as it was sent (every captured answer does so), and an answer without one, such as an error, belongs to the
+request it came for.
 """
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
@@ -24,13 +29,9 @@ from clova_ocr_async.errors import (
     ClovaOCRError,
     DomainError,
     MalformedResponseError,
-    QuotaExceededError,
-    RateLimitError,
     RecognitionError,
-    ServerError,
 )
-from clova_ocr_async.protocol.answer_identity import is_answer_to
-from clova_ocr_async.protocol.codes import normalize_code, rule_for
+from clova_ocr_async.protocol.codes import error_of
 from clova_ocr_async.protocol.repr_without_values import Redacted
 from clova_ocr_async.protocol.secret_masking import mask_invoke_keys
 
@@ -44,20 +45,18 @@ __all__ = [
     "encode_error",
     "encode_gateway_error",
     "encode_response",
+    "is_answer_to",
     "may_be_error",
-    "retry_after",
     "unpaid_error",
 ]
 
 MAX_BODY_BYTES = 8 * 1024 * 1024
 """Bytes of an answer that are read, after decompression; real answers have some 100 KiB at the most."""
 
-_MAX_MESSAGE = 300  # characters of a vendor's message that an error repeats
-_MAX_WAIT = 86_400.0  # seconds; a Retry-After beyond a day means no more than "not today"
 _SUCCESS = 2  # hundred
 _MAX_VALUES = 500_000  # real bodies have one in nine bytes; a body of nothing but "{}," takes 50 times its size
-_LIMITED_TO = re.compile(r"limited to ([0-9]{1,3})\b")
-_NUMBER = re.compile(r"(?<![0-9A-Za-z])[0-9]{1,4}(?![0-9A-Za-z])")  # not the 1 of "v1"
+_REQUEST_ID = re.compile(rb'"requestId"\s*:\s*"([^"]*)"')
+_KEY, _ESCAPE = b'"requestId"', rb"\u"
 _NOTHING = (b"", b"null")
 _FAILURES = {
     "FAILURE": "the image is not a picture of this document that the service can read",
@@ -65,16 +64,18 @@ _FAILURES = {
 }
 
 
-class _ErrorOutline(msgspec.Struct):
-    """The parts of a body that make it an error's, kept as raw JSON."""
+class _Outline(msgspec.Struct, rename="camel"):
+    """The parts of a body that show whose it is and whether it is an error, kept as raw JSON."""
 
     # Not decoded: a code of an unexpected type must not hide an error.
+    request_id: msgspec.Raw = msgspec.Raw()
     code: msgspec.Raw = msgspec.Raw()
     error: msgspec.Raw = msgspec.Raw()
 
 
 _decoder = msgspec.json.Decoder(Answer)
-_outline_decoder = msgspec.json.Decoder(_ErrorOutline)
+_outline_decoder = msgspec.json.Decoder(_Outline)
+_text_decoder = msgspec.json.Decoder(str)
 _attributes = dict(zip(ImageAnswer.__struct_encode_fields__, ImageAnswer.__struct_fields__, strict=True))
 
 
@@ -130,7 +131,7 @@ def decode_response(
     read = _read(response.body)
     answer = read[0] if read is not None else None
     if response.status // 100 != _SUCCESS or (answer is not None and _is_error(answer)):
-        raise _api_error(response, answer, redact)
+        raise error_of(response.status, response.headers, answer, redact)
     # A refusal is clear even if its body is cut; half of a result is not a result.
     if response.cut is not None:
         raise _malformed(f"the body of the answer is incomplete: {response.cut}", response)
@@ -140,6 +141,35 @@ def decode_response(
             too_many if _has_too_many_values(response.body) else "the answer is not a JSON object", response
         )
     return _recognition(*read, response, document)
+
+
+def is_answer_to(body: bytes, request_id: str) -> bool:
+    """Return whether a body may be the answer to a request: it has no requestId, or the same one.
+
+    Blanks around a requestId do not count, upper and lower case do. A body that is not JSON, such as half of one, is
+    searched as text.
+    """
+    at = body.find(_KEY)
+    if at < 0 and _ESCAPE not in body:
+        return True  # without a backslash no other spelling of the key is possible, so there is none
+    # The service writes compact JSON: one comparison settles nearly every answer without a pass over the body.
+    if at >= 0 and body.startswith(b":" + msgspec.json.encode(request_id), at + len(_KEY)):
+        return True
+    try:
+        outline = _outline_decoder.decode(body)
+    except UNREADABLE:
+        found = _REQUEST_ID.search(body)
+        return found is None or _is_same(found[1].decode("utf-8", "replace"), request_id)
+    if bytes(outline.request_id) in _NOTHING:
+        return True
+    try:
+        return _is_same(_text_decoder.decode(outline.request_id), request_id)
+    except UNREADABLE:
+        return False  # a number, an array, half a surrogate pair: there is a requestId, and it is not the sent one
+
+
+def _is_same(found: str, request_id: str) -> bool:
+    return found.strip() in {"", request_id.strip()}
 
 
 def unpaid_error(response: HTTPResponse, document: type[Document], *, request_id: str | None = None) -> APIError | None:
@@ -254,71 +284,6 @@ def _other_document(image: ImageAnswer) -> str | None:
         if isinstance(missing, Document) and getattr(image, attribute) is not missing:
             return key
     return None
-
-
-def _api_error(response: HTTPResponse, answer: Answer | None, redact: Callable[[str], str]) -> APIError:
-    answer = absent(Answer) if answer is None else answer
-    service_code = normalize_code(answer.code)
-    gateway_code = str("" if answer.error.error_code is None else answer.error.error_code).strip() or None
-    rule = rule_for(response.status, service_code, gateway_code)
-    error = rule.error(
-        response.status,
-        _sanitized(service_code or gateway_code, redact),
-        _sanitized(answer.message or answer.error.message or rule.meaning, redact),
-        _sanitized(answer.path, redact),
-        _sanitized(answer.trace_id, redact),
-        answer.timestamp,
-        billing=rule.billing,
-        retryable=rule.retryable,
-    )
-    error.hint = rule.hint
-    if isinstance(error, RateLimitError | QuotaExceededError | ServerError):
-        error.retry_after = retry_after(response.headers)
-    if rule.kind is not None and isinstance(error, RateLimitError):
-        error.kind = rule.kind
-        # A number in the gateway's message counts calls a second, not calls at once.
-        error.ceiling = _named_ceiling(error.message or "", service_code) if rule.kind == "at_once" else None
-    return error
-
-
-def _named_ceiling(message: str, code: str | None) -> int | None:
-    """Return the number of calls at once that a refusal names, in any language; None if it names none.
-
-    Source: guide.ncloud-docs.com, CLOVA OCR error messages, 2026-09: "… limited to <N> API calls per domain at the same
-    time". Assumed: in other languages the only number in the message is that one.
-    """
-    limited = _LIMITED_TO.search(message)
-    numbers = {limited[1]} if limited else set(_NUMBER.findall(message)) - {code}
-    found = int(numbers.pop()) if len(numbers) == 1 else 0
-    return found or None
-
-
-def _sanitized(text: str | None, redact: Callable[[str], str]) -> str | None:
-    """Return a text of an answer as an error repeats it: on one line, of bounded length, without secrets."""
-    if text is None:
-        return None
-    # Masked before it is cut: the rest of a key would not be recognized.
-    return "".join(character if character.isprintable() else " " for character in redact(text)[:_MAX_MESSAGE])
-
-
-def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Return the seconds of an answer's Retry-After, at most a day; None if it has none that can be read.
-
-    A date is compared with the Date of the same answer: a local clock may differ from the server's.
-
-    Args:
-        headers: The answer's headers, names in lower case.
-    """
-    value = headers.get("retry-after", "").strip()
-    try:
-        seconds = float(value)  # more than RFC 9110 allows; "nan" and "inf" are dropped below
-    except ValueError:
-        try:
-            until, now = parsedate_to_datetime(value), parsedate_to_datetime(headers.get("date", ""))
-            seconds = (until - now).total_seconds()
-        except (ValueError, TypeError, OverflowError):
-            return None
-    return min(max(seconds, 0.0), _MAX_WAIT) if math.isfinite(seconds) else None
 
 
 def encode_response(request_id: str, timestamp: object, image: Mapping[str, Any]) -> bytes:

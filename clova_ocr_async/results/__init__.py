@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from clova_ocr_async.extras import lazy_names
 from clova_ocr_async.results.checks import Check, check
 from clova_ocr_async.results.columns import SCHEMA_VERSION, Column, columns
 from clova_ocr_async.results.redaction import redact
@@ -34,18 +34,13 @@ __all__ = [
 ]
 
 # Loaded when they are first used: they bring the whole client, and tables need none of it.
-_LAZY = {
+_MODULES = {
     "OutcomeRow": "outcome_rows",
     "annotate": "annotation",
     "outcome_row": "outcome_rows",
     "redact_image": "picture_redaction",
 }
 
+# Hidden from type checkers, which would accept any name.
 if not TYPE_CHECKING:
-
-    def __getattr__(name: str) -> Any:
-        if name not in _LAZY:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        value = getattr(importlib.import_module(f"{__name__}.{_LAZY[name]}"), name)
-        globals()[name] = value
-        return value
+    __getattr__ = lazy_names(__name__, _MODULES, "pictures")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from clova_ocr_async.errors import ConfigurationError
-from clova_ocr_async.pictures.extras import load_module
+from clova_ocr_async.extras import load_module
 from clova_ocr_async.results.arguments import require_recognition
 from clova_ocr_async.results.original_picture import open_original
 

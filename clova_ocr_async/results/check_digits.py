@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from operator import mul
 
 __all__ = ["business_number_fits", "corporate_number_fits", "luhn_fits", "mrz_digit", "resident_number_fits"]
 
@@ -18,8 +19,8 @@ def business_number_fits(digits: str) -> bool:
     Source: the formula is not published by the tax service; 41 of 42 numbers on public documents fit it (tried
     2026-11-29), and the other one is the made-up number of many forms.
     """
-    numbers = [int(digit) for digit in digits]
-    total = sum(weight * number for weight, number in zip(_BUSINESS_WEIGHTS, numbers, strict=False))
+    numbers = list(map(int, digits))
+    total: int = sum(map(mul, _BUSINESS_WEIGHTS, numbers))
     # The ninth digit counts five times, and the tens of that product count once more.
     total += 5 * numbers[8] + 5 * numbers[8] // 10
     return (10 - total % 10) % 10 == numbers[9]

@@ -124,9 +124,11 @@ def _tax_fits(receipt: Receipt) -> Check:
 
 
 def _total(receipt: Receipt) -> Decimal | None:
-    price = receipt.result.total_price
-    cards = [amount.decimal for amount in price.credit_card_price]
-    return price.price.decimal if price.price else (_sum(cards) if cards and None not in cards else None)
+    total = receipt.result.total_price
+    if total.price:
+        return total.price.decimal
+    cards = [amount.decimal for amount in total.credit_card_price]
+    return _sum(cards) if cards and None not in cards else None
 
 
 def _sum(values: Iterable[Decimal | None]) -> Decimal:

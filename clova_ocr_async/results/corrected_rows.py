@@ -32,6 +32,9 @@ _REMOVED = Column("removed_fields", "text", "삭제한 항목")
 """The column of the fields whose value a person removed: their cells are as empty as those that were not corrected."""
 
 
+_NOT_REVIEWED = Review()
+
+
 def _removed(review: Review) -> list[str]:
     return sorted(path for path, value in review.values.items() if not value)
 
@@ -75,8 +78,9 @@ class CorrectedTables:
 
     def row(self, entry: Entry | None) -> CorrectedRow:
         """Return the corrections of a record by the item that it shows."""
-        review = None if entry is None else self.reviews.get(entry.item)
-        return CorrectedRow(self, review or Review())
+        # Nearly all runs have no corrections, and to hash an item takes as long as several cells of its row.
+        review = self.reviews.get(entry.item) if self.reviews and entry is not None else None
+        return CorrectedRow(self, review or _NOT_REVIEWED)
 
 
 @dataclass(frozen=True, slots=True)

@@ -160,7 +160,7 @@ def _no_place(path: str) -> str:
 
 
 def _check_document(image: dict[str, Any]) -> None:
-    """Refuse a document without a number that is printed on every one of its kind: it is there, and was not read.
+    """Refuse an image whose document is not known, or lacks a number that is printed on every one of its kind.
 
     Raises:
         RedactionError: There is no such number, or the document or its kind was not read.
@@ -177,13 +177,20 @@ def _check_document(image: dict[str, Any]) -> None:
     if "idCard" in documents and not (is_object(card) and any(card.get(kind) for kind in _CARDS)):
         raise RedactionError("idCard.result: the kind of the card was not read, so it is not known what it shows")
     for kind, numbers in ALWAYS_PRINTED.items():
-        holder: Any = image
-        for step in kind.split("."):
-            holder = holder.get(step) if is_object(holder) else None
-        for name in numbers if is_object(holder) and holder else ():
-            found = next((holder[key] for key in holder if key.strip().lower() == name.lower()), None)
-            if not any(is_object(cell) and cell for cell in _listed(found)):
+        for name in numbers:
+            if _was_not_read(image, kind, name):
                 raise RedactionError(f"{kind}.{name} was not read, and every document of its kind shows it")
+
+
+def _was_not_read(image: dict[str, Any], kind: str, name: str) -> bool:
+    """Return whether an image shows a kind of document, and no number that has this name."""
+    holder: Any = image
+    for step in kind.split("."):
+        holder = holder.get(step) if is_object(holder) else None
+    if not is_object(holder) or not holder:
+        return False
+    found = next((holder[key] for key in holder if key.strip().lower() == name.lower()), None)
+    return not any(is_object(cell) and cell for cell in _listed(found))
 
 
 def _has_polygons(value: dict[str, Any]) -> bool:

@@ -1,8 +1,8 @@
 """A search for numbers that identify a person or a card, in any text. Pure.
 
-A resident or alien number is found by its form, since numbers issued since October 2020 have no check digit. Thirteen
-digits in a row that are a valid barcode of Korea (EAN-13, 880) and not a valid resident number are left out. A card
-number is found by its groups of four, and in a row by its check digit; a line of a machine readable zone by its form.
+A resident or alien number is found by its form, since numbers issued since October 2020 have no check digit; barcodes
+are left out. A card number is found by its groups of digits or its check digit; a line of a machine readable zone, by
+its form.
 """
 
 from __future__ import annotations
@@ -10,8 +10,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from clova_ocr_async.results.check_digits import luhn_fits, resident_number_fits
-from clova_ocr_async.results.redaction import narrowed
+from clova_ocr_async.results.number_forms import AFTER, BEFORE, BIRTH, cards_in, is_barcode, narrowed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,17 +18,11 @@ if TYPE_CHECKING:
 __all__ = ["kinds_of_numbers"]
 
 _APART = r"(?:[\s\-‐‑–—−.·_/]|[^\S\n]){1,3}"  # noqa: RUF001 - hyphens as scanners and people write them
-# Not inside a longer word or number, as a hash; nor behind a decimal point.
-_BEFORE, _AFTER = r"(?<![0-9A-Za-z*])(?<![0-9]\.)(?<![0-9A-Za-z]-)", r"(?![0-9A-Za-z*])(?!-[0-9A-Za-z])"
-_BIRTH = r"[0-9]{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01])"
-_RESIDENT = re.compile(rf"{_BEFORE}({_BIRTH})({_APART})?([0-9]{{7}}){_AFTER}")
-_CARD_IN_GROUPS = re.compile(rf"{_BEFORE}[0-9]{{4}}(?:[ \-–][0-9]{{4}}){{3}}{_AFTER}")  # noqa: RUF001
-_CARD = re.compile(rf"{_BEFORE}[2-6][0-9]{{13,18}}{_AFTER}")
+_RESIDENT = re.compile(rf"{BEFORE}({BIRTH})({_APART})?([0-9]{{7}}){AFTER}")
 _ZONE = re.compile(r"(?<![0-9A-Za-z<])(?=[0-9A-Z<]*<<)[0-9A-Z<]{30,44}(?![0-9A-Za-z<])")
 # Nearly all texts have neither. What is not Hangul may be a digit in another form, such as full width.
 _MAYBE = re.compile(r"(?:[0-9]|[^\x00-\x7f가-힣]){4}|[<\uff1c]{2}")
 _ALIEN = "5678"  # the digit for century and sex
-_KOREA = "880"  # of barcodes
 
 
 def kinds_of_numbers(text: str) -> Iterator[str]:
@@ -38,17 +31,9 @@ def kinds_of_numbers(text: str) -> Iterator[str]:
         return
     text = narrowed(text)
     for found in _RESIDENT.finditer(text):
-        if found[2] or not _is_barcode(found[1] + found[3]):
+        if found[2] or not is_barcode(found[1] + found[3]):
             yield "alien registration number" if found[3][0] in _ALIEN else "resident registration number"
-    for _ in _CARD_IN_GROUPS.finditer(text):
+    for _ in cards_in(text):
         yield "card number"
     for _ in _ZONE.finditer(text):
         yield "machine readable zone"
-    for found in _CARD.finditer(text):
-        if luhn_fits(found[0]):
-            yield "card number"
-
-
-def _is_barcode(digits: str) -> bool:
-    total = sum(int(digit) * (1 + 2 * (place % 2)) for place, digit in enumerate(digits))
-    return digits.startswith(_KOREA) and total % 10 == 0 and not resident_number_fits(digits)

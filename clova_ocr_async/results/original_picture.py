@@ -13,15 +13,16 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import msgspec
 
-from clova_ocr_async.client.reading import read_bytes
+from clova_ocr_async.client.image_bytes import read_bytes
 from clova_ocr_async.documents.objects import BoundingPoly, Vertex
 from clova_ocr_async.errors import ImageError
-from clova_ocr_async.pictures.extras import load_module
+from clova_ocr_async.extras import load_module
 from clova_ocr_async.pictures.headers import read_header
 from clova_ocr_async.pictures.page import Page
 from clova_ocr_async.pictures.paged_file import PagedFile
 from clova_ocr_async.pictures.pages import cut_page, require_pages
 from clova_ocr_async.pictures.plan import MAX_PIXELS
+from clova_ocr_async.pictures.preparation import Preparation
 from clova_ocr_async.protocol.image import Image, ImageLimits
 
 if TYPE_CHECKING:
@@ -34,7 +35,15 @@ if TYPE_CHECKING:
     from clova_ocr_async.documents.picture import Picture
     from clova_ocr_async.pictures.polygons import Point
 
-__all__ = ["OriginalPicture", "PictureSource", "Way", "known_place", "open_original", "same_point"]
+__all__ = [
+    "OriginalPicture",
+    "PictureSource",
+    "Way",
+    "known_place",
+    "open_original",
+    "open_unread",
+    "same_point",
+]
 
 PictureSource: TypeAlias = "ImageSource | Page | PIL.Image.Image"
 """The original: a path, bytes, a file opened in binary mode, an Image, a Page, or a PIL image."""
@@ -116,6 +125,23 @@ def open_original(
     return _decoded(data, recognition, points, convert)
 
 
+def open_unread(image: bytes | Page) -> OriginalPicture:
+    """Decode a picture of which nothing was read, so that there is no polygon to place on it.
+
+    Args:
+        image: The bytes of its file, or the page of a file. A page of a PDF is drawn as a preparation would draw it.
+
+    Raises:
+        ImageError: The picture cannot be read, or the file has several pages and none is named.
+        ConfigurationError: The extra ``pictures`` is not installed.
+    """
+    convert = load_module("clova_ocr_async.pictures.convert", "showing a picture")
+    number, file = (image.number, os.fsdecode(image.path)) if isinstance(image, Page) else (None, image)
+    data = cut_page(file, _page_number(file, number), max_bytes=None, preparation=Preparation(render=True))[0]
+    pixels = convert.decode(data)
+    return OriginalPicture(pixels, _output_of(data), (same_point,))
+
+
 def _file_of(image: PictureSource, convert: Any) -> bytes | str:
     """Return the bytes of a picture; the path of a page's file, which may be too large to be read whole."""
     if isinstance(image, Page):
@@ -174,17 +200,14 @@ def _decoded(
     if picture.size is None and not picture.steps:
         # A recognition that was made by hand: the file was sent as it is.
         picture = header.as_sent().as_converted(recognition.converted_image_info)
-    if header.kind in _TIFFS or not _is_photo(header.kind):
-        output: Literal["jpeg", "png"] = "png"
-    else:
-        output = "jpeg"
     if header.kind in _TIFFS and picture.sent_size is None:
         raise ImageError("the answer does not state the size of the picture that its polygons refer to")
-    return OriginalPicture(pixels, output, _fitting(_ways(picture, pixels.size), points, pixels.size))
+    return OriginalPicture(pixels, _output_of(data), _fitting(_ways(picture, pixels.size), points, pixels.size))
 
 
-def _is_photo(kind: str) -> bool:
-    return kind in {"jpeg", "heic", "avif", "webp"}
+def _output_of(data: bytes) -> Literal["jpeg", "png"]:
+    header = read_header(data)
+    return "jpeg" if header is not None and header.kind in {"jpeg", "heic", "avif", "webp"} else "png"
 
 
 def _fitting(ways: tuple[Way, ...], points: Sequence[Sequence[Point]], size: tuple[float, float]) -> tuple[Way, ...]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import msgspec
 
 from clova_ocr_async.batch.hashing import FileHashes
-from clova_ocr_async.client.reading import read_path
+from clova_ocr_async.client.image_bytes import read_path
 from clova_ocr_async.documents import DOCUMENTS, Recognition
 from clova_ocr_async.errors import ImageError
 from clova_ocr_async.ledger.settlement import replay
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from clova_ocr_async.ledger.storage import SourceRecord
 
-__all__ = ["copy_name", "draw_original", "kept_hashes", "recognition_of", "with_page"]
+__all__ = ["copy_name", "draw_file", "draw_original", "kept_hashes", "recognition_of", "with_page"]
 
 DrawnT = TypeVar("DrawnT")
 
@@ -92,15 +92,31 @@ def draw_original(
         if record.status == "succeeded":
             raise ImageError("its answer was not stored, or has been purged, so nothing shows what to draw")
         raise ImageError(f"the image has no answer ({record.status}), so nothing shows what to draw")
+    return draw_file(record, record.entry.item.sha256, lambda image: draw(image, recognition), hashes)
+
+
+def draw_file(
+    record: SourceRecord, sha256: bytes, draw: Callable[[bytes | Page], DrawnT], hashes: FileHashes | None = None
+) -> DrawnT:
+    """Return what is drawn of the file of an image, if its hash is the same as when it was read from the disk.
+
+    Args:
+        record: The record of the image.
+        sha256: That hash.
+        draw: Draws the picture, from its bytes, or from the page of its file.
+        hashes: As in ``draw_original``.
+
+    Raises:
+        ImageError: It has no path, or is not the same any more.
+    """
     if record.path is None:
         raise ImageError("the image was given as bytes, so there is no file to copy")
-    sha256 = record.entry.item.sha256
     if record.page is None:
-        return draw(_whole_file(record.path, sha256), recognition)
+        return draw(_whole_file(record.path, sha256))
     hashes = kept_hashes() if hashes is None else hashes
     # The file of a page may be too large for memory, and has many of them.
     _check_hash(hashes.facts(record.path, time.time()).sha256, sha256)
-    drawn = draw(Page(record.path, record.page), recognition)
+    drawn = draw(Page(record.path, record.page))
     _check_hash(hashes.facts(record.path, time.time()).sha256, sha256)  # it was opened once more to be drawn
     return drawn
 

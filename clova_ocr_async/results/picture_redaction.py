@@ -10,7 +10,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from clova_ocr_async.errors import ImageError, RedactionError
-from clova_ocr_async.pictures.extras import load_module
+from clova_ocr_async.extras import load_module
 from clova_ocr_async.pictures.polygons import area, clipped_area, convex_hull, extent
 from clova_ocr_async.protocol.echoed_input import quoted
 from clova_ocr_async.results.arguments import require_recognition

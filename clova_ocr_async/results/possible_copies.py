@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import struct
 import tempfile
@@ -86,16 +87,14 @@ class PossibleCopies:
                 known.append(place)
                 continue
             mine = self._append(name) if mine is None else mine
-            self._table.seek(slot * _SLOT.size)
-            self._table.write(_SLOT.pack(signature, mine))
+            os.pwrite(self._table.fileno(), _SLOT.pack(signature, mine), slot * _SLOT.size)
         return self._name_at(min(known)) if known else None
 
     def _find(self, signature: bytes) -> tuple[int, int | None]:
         """Return the slot of a signature, and the place of its name; the next free slot and None if it is new."""
         slot = int.from_bytes(signature, "little") % self._slots
         while True:
-            self._table.seek(slot * _SLOT.size)
-            found = self._table.read(_SLOT.size)
+            found = os.pread(self._table.fileno(), _SLOT.size, slot * _SLOT.size)
             if found in _FREE:
                 return slot, None
             digest, place = _SLOT.unpack(found)
@@ -106,12 +105,10 @@ class PossibleCopies:
     def _append(self, name: str) -> int:
         text = name.encode()
         place = self._end
-        self._names.seek(place)
-        self._names.write(_LENGTH.pack(len(text)) + text)
+        os.pwrite(self._names.fileno(), _LENGTH.pack(len(text)) + text, place)
         self._end += _LENGTH.size + len(text)
         return place
 
     def _name_at(self, place: int) -> str:
-        self._names.seek(place)
-        (length,) = _LENGTH.unpack(self._names.read(_LENGTH.size))
-        return self._names.read(length).decode()
+        (length,) = _LENGTH.unpack(os.pread(self._names.fileno(), _LENGTH.size, place))
+        return os.pread(self._names.fileno(), length, place + _LENGTH.size).decode()

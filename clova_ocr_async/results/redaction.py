@@ -9,8 +9,6 @@ still there is a ``RedactionError``, and no copy is returned.
 from __future__ import annotations
 
 import functools
-import re
-import unicodedata
 from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 import msgspec
@@ -19,17 +17,27 @@ from clova_ocr_async.documents import Document, Recognition
 from clova_ocr_async.documents.untyped import UNREADABLE, is_array, is_object, untyped
 from clova_ocr_async.errors import ConfigurationError, RedactionError
 from clova_ocr_async.results.arguments import require_recognition
+from clova_ocr_async.results.check_digits import corporate_number_fits
+from clova_ocr_async.results.number_forms import (
+    bare,
+    cards_in,
+    folded,
+    forms_of,
+    is_barcode,
+    is_part,
+    latin,
+    residents_in,
+    without_bars,
+)
 from clova_ocr_async.results.sensitive_paths import SENSITIVE, Policy, Rule, hide
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator
 
-__all__ = ["Masking", "answer_of", "check_policy", "mask_answer", "masked_copy", "narrowed", "redact", "rule_at"]
+__all__ = ["Masking", "answer_of", "check_policy", "mask_answer", "masked_copy", "redact", "rule_at"]
 
 DocumentT = TypeVar("DocumentT", bound=Document)
 
-# Hyphens as scanners and people write them, and characters that nobody sees.
-_BETWEEN = "[\\s\\-‐‑–—.·_/:,|\u00ad\u200b-\u200f\u2060\ufeff]{0,3}"  # noqa: RUF001
 _SHORTEST = 6  # digits of a hidden part that is searched for by itself; fewer occur by chance
 # Ids of the call, in which digits are chance; below a document such a key may hold anything.
 _KEPT = frozenset({"requestId", "uid", "timestamp", "version", "traceId"})
@@ -37,15 +45,8 @@ _OF_CALL = frozenset({"", "images"})
 # Coordinates and confidences are numbers that stay; a text in their place does not.
 _POLYGON_KEYS = ("boundingPolys", "boundingPoly", "maskingPolys", "subBoundingPolys", "rois", "vertices")
 _NUMBER_KEYS = frozenset((*_POLYGON_KEYS, "confidence", "confidenceScore"))
-# A resident or alien number, also where no field of the answer has it: a date of birth, a digit for century and sex,
-# and six more. On receipts thirteen digits in a row are barcodes, so there it needs its hyphen.
-_BIRTH = r"[0-9]{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01])"
-_RESIDENT_DIGITS = 13
-_RESIDENT = re.compile(rf"(?<![0-9]){_BIRTH}({_BETWEEN})[0-9]{{7}}(?![0-9])")
-_LOOKALIKES = ("0OQD", "1IL|!", "2Z", "5S", "6G", "8B")
-"""Characters that recognition takes for each other, each group with its digit first."""
-_AS_DIGIT = str.maketrans({letter: group[0] for group in _LOOKALIKES for letter in group + group.lower()})
-_PUBLIC = "bizLicense.result.corpRegisterNum"  # a number of the same form that is no secret
+_SHORTEST_BY_FORM = 13  # digits of a number that is recognized by its form
+_CORPORATE = "bizLicense.result.corpRegisterNum"
 
 
 def redact(recognition: Recognition[DocumentT], policy: Policy = "standard") -> Recognition[DocumentT]:
@@ -169,9 +170,8 @@ class Masking:
         return self.mask_text(text if rule is None else hide(text, rule))
 
     def mask_text(self, text: str) -> str:
-        """Return a text about the answer without its numbers, and without any resident number."""
-        rule = _resident_rule(self._policy)
-        found = {(_bare(number), rule) for number in _residents_in(text)}
+        """Return a text about the answer without its numbers, and without any that is recognized by its form."""
+        found = {(bare(number), rule) for number, rule in _numbers_in(text, self._policy)}
         return _Search(found).mask(self._search.mask(text))
 
     def mask_values(self, value: Any) -> Any:
@@ -186,31 +186,38 @@ class Masking:
         return value if masked == text else masked
 
 
-def _residents_in(text: str) -> set[str]:
-    """Return what reads as a resident number; with misread letters only where a separator divides it."""
-    narrow = narrowed(text)
-    whole = {match[0] for match in _RESIDENT.finditer(narrow)}
-    misread = _RESIDENT.finditer(narrow.translate(_AS_DIGIT))
-    return whole | {narrow[match.start() : match.end()] for match in misread if match[1]}
-
-
-def _resident_rule(policy: Policy) -> Rule:
-    return Rule.WHOLE if policy == "all" else Rule.LAST_SEVEN
-
-
 def _hidden_numbers(texts: Iterable[tuple[str, str]], policy: Policy) -> Iterator[tuple[str, Rule]]:
-    """Yield the bare letters and digits of every number in some texts that a policy hides, with its rule."""
+    """Yield the letters and digits of every number in some texts that a policy hides, with its rule."""
     for path, text in texts:
         if (rule := rule_at(path, policy)) is not None:
-            found = {(_bare(text), rule)}
-        elif len(text) < _RESIDENT_DIGITS or path.removeprefix("images.").startswith(_PUBLIC):  # as nearly all texts
+            found = {(text, rule)}
+        elif len(text) < _SHORTEST_BY_FORM:  # as nearly all texts
             continue
         else:
-            receipt = path.removeprefix("images.").startswith("receipt")
-            residents = [number for number in _residents_in(text) if not (receipt and number.isdigit())]
-            found = {(_bare(number), _resident_rule(policy)) for number in residents}
-        # Of a number that was printed with stars, all that must be hidden may be hidden already.
-        yield from ((number, rule) for number, rule in found if hide(number, rule) != number)
+            found = {pair for pair in _numbers_in(text, policy) if not _is_public(pair[0], path)}
+        for number, rule in found:
+            # Of a number that was printed with stars, all that must be hidden may be hidden already.
+            if hide(number, rule) != number:
+                yield bare(number), rule
+
+
+def _is_public(number: str, path: str) -> bool:
+    """Return whether digits in the form of a resident number are another number at their place, which is no secret."""
+    below = path.removeprefix("images.")
+    if below.startswith("receipt"):
+        return number.isdigit() and is_barcode(number)
+    digits = number.replace("-", "")
+    # Behind its date of birth a resident number has another digit than 0.
+    return below.startswith(_CORPORATE) and digits.isdigit() and (corporate_number_fits(digits) or digits[6] == "0")
+
+
+def _numbers_in(text: str, policy: Policy) -> Iterator[tuple[str, Rule]]:
+    """Yield the numbers that are recognized by their form, which may stand in any field, with their rules."""
+    yield from ((number, _RESIDENT.rule(policy)) for number in residents_in(text))
+    yield from ((number, _CARD.rule(policy)) for number in cards_in(text))
+
+
+_RESIDENT, _CARD = SENSITIVE["idCard.result.ic.personalNum"], SENSITIVE["creditCard.result.number"]
 
 
 def _texts_and_keys(answer: Any) -> tuple[list[tuple[str, str]], set[str]]:
@@ -307,36 +314,42 @@ class _Search:
     """
 
     def __init__(self, numbers: Iterable[tuple[str, Rule]]) -> None:
-        self._patterns: list[tuple[re.Pattern[str], Callable[[str], str]]] = []
-        for number, rule in sorted(numbers, key=lambda item: (-len(item[0]), item[0], item[1].value)):
-            hidden = _hidden_part(number, rule)
-            if len(number) >= _SHORTEST:
-                self._patterns.append((_pattern(number), lambda text, rule=rule: hide(text, rule)))  # type: ignore[misc]
-            if len(hidden) >= _SHORTEST and hidden != number:
-                self._patterns.append((_pattern(hidden), lambda text: hide(text, Rule.WHOLE)))
+        forms = {pair for number, rule in numbers for pair in _searched_forms(number, rule)}
+        # The longest first, of which another one may be a part; and of two rules the one that hides more.
+        self._forms = sorted(forms, key=lambda pair: (-len(pair[0]), pair[0], pair[1] is not Rule.WHOLE))
 
     def mask(self, text: str) -> str:
         """Return a text with all numbers masked."""
-        if not self._patterns or len(text) < _SHORTEST:
+        if not self._forms or len(text) < _SHORTEST:
             return text
-        narrow = narrowed(text)
-        for pattern, masked in self._patterns:
-            for found in reversed(list(pattern.finditer(narrow))):
-                start, end = found.span()
-                part = masked(narrow[start:end])
-                text = text[:start] + part + text[end:]
-                narrow = narrow[:start] + part + narrow[end:]
+        masked = self._mask(text, text)
+        bare_of_bars = without_bars(masked)
+        return masked if bare_of_bars == masked else self._mask(masked, bare_of_bars)
+
+    def _mask(self, text: str, searched: str) -> str:
+        """Mask what is found in another form of a text, of the same length."""
+        parts = folded(searched)
+        if not any(form in parts for form, _ in self._forms):
+            return text
+        places = [place for place, character in enumerate(searched) if is_part(character)]
+        for form, rule in self._forms:
+            at = parts.find(form)
+            while at >= 0:
+                behind = at + len(form)
+                start, end = places[at], places[behind - 1] + 1
+                text = text[:start] + hide(text[start:end], rule) + text[end:]
+                parts = parts[:at] + hide(form, rule) + parts[behind:]
+                at = parts.find(form, behind)
         return text
 
 
-def _pattern(number: str) -> re.Pattern[str]:
-    return re.compile(_BETWEEN.join(map(_alike, number)), re.IGNORECASE)
-
-
-def _alike(character: str) -> str:
-    """Return a pattern of a character and of those that recognition takes for it."""
-    group = next((group for group in _LOOKALIKES if character in group), character)
-    return re.escape(group) if len(group) == 1 else f"[{re.escape(group)}]"
+def _searched_forms(number: str, rule: Rule) -> Iterator[tuple[str, Rule]]:
+    """Yield the folded forms in which a number is searched for, each with the rule for what is found."""
+    hidden = _hidden_part(number, rule)
+    # The hidden part may stand alone; also without the province of a licence, or a letter that was read too many.
+    for part, its_rule in ((number, rule), (hidden, Rule.WHOLE), (latin(hidden), Rule.WHOLE)):
+        # Shorter ones occur by chance.
+        yield from ((form, its_rule) for form in forms_of(part) if len(form) >= _SHORTEST)
 
 
 def _hidden_part(number: str, rule: Rule) -> str:
@@ -368,30 +381,17 @@ def _check_nothing_left(masked: Any, numbers: Collection[tuple[str, Rule]]) -> N
     if not numbers:
         return
     found, keys = _texts_and_keys(masked)
-    texts = [(path, _bare(text)) for path, text in found]
-    apart = "\n".join([*(text for _, text in texts), *map(_bare, keys)])
     # Each field has its text and its formatted value: neighbours are those of one kind.
-    kinds = {path.rpartition(".")[2] for path, _ in texts}
-    joined = "\n".join("".join(text for path, text in texts if path.rpartition(".")[2] == kind) for kind in kinds)
+    kinds: dict[str, list[str]] = {}
+    for path, text in found:
+        kinds.setdefault(path.rpartition(".")[2], []).append(text)
+    apart, joined = _folded_lines([*(text for _, text in found), *keys]), _folded_lines(map("".join, kinds.values()))
     for number, rule in numbers:
-        hidden = _hidden_part(number, rule)
+        forms = [form for form, _ in _searched_forms(number, rule)]
         # Over several texts a short part may be there by chance.
-        is_left = any(len(part) >= _SHORTEST and part in apart for part in (number, hidden))
-        if is_left or any(len(part) > _SHORTEST and part in joined for part in (number, hidden)):
+        if any(form in apart or (len(form) > _SHORTEST and form in joined) for form in forms):
             raise RedactionError("a number that must be hidden is still readable in the answer; it is not returned")
 
 
-def narrowed(text: str) -> str:
-    """Return a text of the same length with full-width letters and digits in their usual form."""
-    return text if text.isascii() else "".join(map(_narrow_character, text))
-
-
-def _narrow_character(character: str) -> str:
-    narrow = unicodedata.normalize("NFKC", character)
-    digit = unicodedata.decimal(narrow, None) if len(narrow) == 1 else None
-    return str(digit) if digit is not None else narrow if len(narrow) == 1 else character
-
-
-def _bare(text: str) -> str:
-    """Return the letters, digits and stars of a text, in their usual form and in upper case."""
-    return "".join(character for character in narrowed(text).upper() if character.isalnum() or character in "<*")
+def _folded_lines(texts: Iterable[str]) -> str:
+    return "\n".join(form for text in texts for form in forms_of(text))

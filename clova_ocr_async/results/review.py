@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+import functools
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import msgspec
 
@@ -101,8 +102,9 @@ def judge(
         for field in low:
             reasons.setdefault(field.path, []).append(f"confidence {field.confidence:.2f}")
     for path, leaf in objects:
-        if (kind := _unreadable(leaf)) is not None:
-            reasons.setdefault(path, []).append(f"the text is not {kind}")
+        reading = _reading_of(type(leaf))
+        if reading is not None and getattr(leaf, reading.attribute) is None and cast("Any", leaf).value is not None:
+            reasons.setdefault(path, []).append(f"the text is not {reading.kind}")
     for path, reason in _from_checks(recognition, check(recognition, today=today) if checks is None else checks):
         reasons.setdefault(path, []).append(reason)
     return Judgement(lowest, reasons)
@@ -116,16 +118,21 @@ def _from_checks(recognition: Recognition[Any], checks: tuple[Check, ...]) -> It
         yield problem.path, f"a {problem.kind} instead of a {problem.expected}"
 
 
-def _unreadable(leaf: Leaf) -> str | None:
-    """Return the kind of value that a text should be and is not."""
-    read: object
-    match leaf:
-        case FloatObject():
-            read, kind = leaf.decimal, "a number"
-        case DateObject():
-            read, kind = leaf.date, "a date"
-        case TimeObject():
-            read, kind = leaf.time, "a time"
-        case _:
-            return None
-    return kind if read is None and leaf.value is not None else None
+class _Reading(NamedTuple):
+    """The value that a text is read as: its attribute, and its kind in words."""
+
+    attribute: str
+    kind: str
+
+
+_READINGS = {
+    FloatObject: _Reading("decimal", "a number"),
+    DateObject: _Reading("date", "a date"),
+    TimeObject: _Reading("time", "a time"),
+}
+
+
+@functools.cache
+def _reading_of(cls: type[Leaf]) -> _Reading | None:
+    """Return the value that texts of a class are read as; None if they are texts alone."""
+    return next((reading for base, reading in _READINGS.items() if issubclass(cls, base)), None)

@@ -6,7 +6,7 @@ import datetime as dt
 import hashlib
 import os
 import unicodedata
-from decimal import Decimal, localcontext
+from decimal import Context, Decimal, localcontext
 from typing import TYPE_CHECKING, Any, cast
 
 from clova_ocr_async.documents import (
@@ -46,7 +46,7 @@ __all__ = [
 JOINED = " | "
 """The text between the values of a cell that holds several."""
 
-_EXACT = 100  # digits of a sum; a number that was read has 40 at the most
+_EXACT = Context(prec=100)  # of a sum; a number that was read has 40 digits at the most
 
 Value = Any
 """str, int, float, Decimal, bool, date, time or None."""
@@ -170,9 +170,12 @@ def item_values(receipt: Receipt, key: str) -> list[dict[str, Value]]:
             "item_index": index,
             "name": item.name.value,
             "code": item.code.value,
-            **_number("count", item.count),
-            **_number("unit_price", item.price.unit_price),
-            **_number("price", item.price.price),
+            "count": item.count.decimal,
+            "count_text": item.count.text or None,
+            "unit_price": item.price.unit_price.decimal,
+            "unit_price_text": item.price.unit_price.text or None,
+            "price": item.price.price.decimal,
+            "price_text": item.price.price.text or None,
         }
         for index, item in enumerate(items, 1)
     ]
@@ -196,7 +199,8 @@ def _receipt(receipt: Receipt) -> dict[str, Value]:
         "card_number": payment.card_info.number.value,
         "confirm_num": payment.confirm_num.value,
         # Not the amount paid by card, where no total was read: a part may have been paid in cash.
-        **_number("total_price", result.total_price.price),
+        "total_price": result.total_price.price.decimal,
+        "total_price_text": result.total_price.price.text or None,
         **_sum("tax_price", [price for group in result.sub_total for price in group.tax_price]),
         **_sum("discount_price", [price for group in result.sub_total for price in group.discount_price]),
         "item_count": sum(len(group.items) for group in result.sub_results),
@@ -240,17 +244,13 @@ def _text(value: Any) -> str | None:
     return text or None
 
 
-def _number(name: str, value: FloatObject) -> dict[str, Value]:
-    return {name: value.decimal, f"{name}_text": value.text or None}
-
-
 def _sum(name: str, values: Sequence[FloatObject]) -> dict[str, Value]:
     """Return the sum of amounts, None if one of them cannot be read, and their texts."""
     total: Decimal | None = None
     numbers = [value.decimal for value in values]
     if numbers and None not in numbers:
         # The default precision of 28 digits would round a sum of long numbers without a word.
-        with localcontext(prec=_EXACT):
+        with localcontext(_EXACT):
             total = sum((number for number in numbers if number is not None), Decimal(0))
     return {name: total, f"{name}_text": JOINED.join(value.text for value in values if value.text) or None}
 

@@ -13,6 +13,8 @@ from __future__ import annotations
 import enum
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from clova_ocr_async.results.number_forms import is_part
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -98,15 +100,17 @@ def hide(text: str, rule: Rule) -> str:
 
     A misread number may have letters among its digits, so both count.
     """
-    places = [place for place, character in enumerate(text) if character.isalnum() or character in "<*"]
+    places = [place for place, character in enumerate(text) if is_part(character)]
     hidden = set(places)
     if rule is Rule.LAST_SEVEN:
-        hidden = set(places[-_LAST:])
-    elif rule is Rule.MIDDLE and len(places) >= _SHORTEST_CARD:
+        # Also of a number that was read with a character too many.
+        hidden = set(places[-_LAST:]) | set(places[_BIRTH:])
+    elif rule is Rule.MIDDLE and _SHORTEST_CARD <= len(places) <= _LONGEST_CARD:
         hidden = set(places[_FIRST_OF_CARD:-_LAST_OF_CARD])
     return "".join(STARS if place in hidden else character for place, character in enumerate(text))
 
 
-_LAST = 7
+_LAST, _BIRTH = 7, 6  # digits of a resident number
 _SHORTEST_CARD = 12  # digits; of a shorter number the first six and last four would be nearly all
+_LONGEST_CARD = 19  # digits; a longer text is not a card number alone, and may end in its check code
 _FIRST_OF_CARD, _LAST_OF_CARD = 6, 4

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import csv
 import io
 import json
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 from clova_ocr_async.documents import BizLicense
 from clova_ocr_async.documents.untyped import is_array, is_object
+from clova_ocr_async.host.encodings import is_in_encoding
 from clova_ocr_async.results.columns import columns
 from clova_ocr_async.results.corrections import corrected_columns
 from clova_ocr_async.results.number_search import kinds_of_numbers
@@ -30,9 +30,8 @@ _PUBLIC_COLUMNS = (
     *corrected_columns(BizLicense, (f"{_CORPORATE}[0]", f"{_CORPORATE}[1]")),
 )
 PUBLIC = frozenset({"corpRegisterNum"}).union(*((column.name, column.label_ko) for column in _PUBLIC_COLUMNS))
-"""The names of columns and keys of numbers that have the same form and are no secret, in English and Korean."""
+"""The names of columns and keys of numbers that have the same form and are not secret, in English and Korean."""
 
-_PART = 1024 * 1024  # bytes that are decoded together
 _LONGEST_LINE = 16 * 1024 * 1024  # characters; as values of JSON they take some hundred megabytes
 
 
@@ -79,21 +78,9 @@ def _encoding_of(file: BinaryIO) -> str:
     """Return the encoding of a text, which decodes all of it; the file is at its start then."""
     file.seek(0)
     encodings = ("utf-16",) if file.read(2) in {b"\xff\xfe", b"\xfe\xff"} else ("utf-8-sig", "cp949")
-    found = next((encoding for encoding in encodings if _decodes(file, encoding)), "latin-1")
+    found = next((encoding for encoding in encodings if is_in_encoding(file, encoding)), "latin-1")
     file.seek(0)
     return found
-
-
-def _decodes(file: BinaryIO, encoding: str) -> bool:
-    file.seek(0)
-    decoder = codecs.getincrementaldecoder(encoding)()
-    try:
-        while part := file.read(_PART):
-            decoder.decode(part)
-        decoder.decode(b"", final=True)
-    except UnicodeDecodeError:
-        return False
-    return True
 
 
 def _lines(text: io.TextIOWrapper) -> Iterator[str]:
@@ -148,7 +135,7 @@ _PUBLIC_OF_A_CORRECTION = frozenset({"old", "new"})
 
 
 def _corrects_public_number(found: Mapping[str, object]) -> bool:
-    """Return whether an object is a correction, as records list them, of a number that is no secret."""
+    """Return whether an object is a correction, as records list them, of a number that is not secret."""
     return re.fullmatch(r"result\.corpRegisterNum\[[0-9]+\]", str(found.get("path"))) is not None
 
 

@@ -13,7 +13,7 @@ import re
 from typing import TYPE_CHECKING, BinaryIO
 
 from clova_ocr_async.errors import ImageError
-from clova_ocr_async.pictures.extras import load_module
+from clova_ocr_async.extras import load_module
 from clova_ocr_async.pictures.headers import read_header
 from clova_ocr_async.pictures.remains import Remain, remains_of_jpeg, remains_of_png, remains_of_tiff
 from clova_ocr_async.results.archive_search import leaks_in_archive

@@ -5,9 +5,9 @@ The slots on a server are loaded at their first use, as they need the libraries 
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from clova_ocr_async.extras import lazy_names
 from clova_ocr_async.slots.interface import GateState, Lane, Slot, Slots
 from clova_ocr_async.slots.limit import LimitSignal
 from clova_ocr_async.slots.local import LocalSlots
@@ -29,17 +29,6 @@ __all__ = [
     "Slots",
 ]
 
-_EXTRAS = {"PostgresSlots": "postgres", "RedisSlots": "redis"}  # the extra, and the module
-
 # Hidden from type checkers, which would accept any name.
 if not TYPE_CHECKING:
-
-    def __getattr__(name: str) -> Any:
-        if name not in _EXTRAS:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        try:
-            module = importlib.import_module(f"{__name__}.{_EXTRAS[name]}")
-        except ModuleNotFoundError as error:
-            message = f"{name} needs {error.name}: pip install 'clova-ocr-async[{_EXTRAS[name]}]'"
-            raise ModuleNotFoundError(message, name=error.name) from None
-        return getattr(module, name)
+    __getattr__ = lazy_names(__name__, {"PostgresSlots": "postgres", "RedisSlots": "redis"})

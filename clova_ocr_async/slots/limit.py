@@ -258,7 +258,7 @@ class ConcurrencyLimit(msgspec.Struct, omit_defaults=True, rename=_STORED_AS):
             self._change(value, probing=False)
 
     def _may_be_rate(self, signal: LimitSignal) -> bool:
-        """Return whether a refusal without a reason is put down to the rate, as this many calls were let in before."""
+        """Return whether a refusal without a reason is taken for one of the rate: as many calls were let in before."""
         if signal.advertised is not None or self.rate_cleared_for:
             return False
         # A limit that was just raised explains a refusal by itself. Where calls keep to a limited rate, their number is

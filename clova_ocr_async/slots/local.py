@@ -25,6 +25,9 @@ logger = logging.getLogger("clova_ocr_async")
 class LocalSlots:
     """Slots for the calls of one process, as many as the service turns out to allow.
 
+    Examples:
+        >>> client = ClovaOCRClient(domain, slots=LocalSlots(concurrency=5))
+
     Args:
         concurrency: Calls at once per domain, if you know the limit; more are never tried. Where a domain has its own
             ``max_concurrency``, the lower one counts.
@@ -99,18 +102,18 @@ class _DomainSlots:
         return GateState(
             ceiling=self._learned.value,
             in_flight=self._in_flight,
-            waiting=self._queue.length(self.key),
+            waiting=self._queue.lengths[self.key],
             rejections=self._learned.rejections,
             pace=self._learned.pacer.rate,
         )
 
     def free(self) -> int:
         """Return the number of slots that no call holds or waits for."""
-        return self._learned.value - self._in_flight - self._queue.length(self.key)
+        return self._learned.value - self._in_flight - self._queue.lengths[self.key]
 
     def can_take_now(self) -> bool:
         """Return whether a call may take a slot at once, without overtaking a waiter."""
-        full = self._in_flight >= self._learned.value or self._queue.length(self.key)
+        full = self._in_flight >= self._learned.value or self._queue.lengths[self.key]
         return not full and not self._learned.pacer.wait(self._runtime.clock())
 
     def take(self) -> Permit:
@@ -129,7 +132,8 @@ class _DomainSlots:
             self._learned.on_result(permit, result, self._runtime.clock(), self._runtime.uniform, self._max_concurrency)
             for change in self._learned.changes_since(before, result):
                 logger.info("domain %s: %s", self.domain.url, change)
-        self.grant_free()
+        if self._queue.lengths[self.key]:
+            self.grant_free()
 
     def grant_free(self, now: float = -math.inf) -> None:
         """Grant free slots to waiters.

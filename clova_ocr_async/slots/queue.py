@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 import itertools
+from collections import Counter
 from operator import attrgetter
 from typing import TYPE_CHECKING, Generic, TypeVar
 
@@ -51,29 +52,28 @@ class WaitQueue(Generic[GrantT]):
 
     A waiter stands in one heap per domain. When it is granted a slot or cancelled, it stays in the heaps until it comes
     to the front: removing it from the middle of a heap would cost a search.
+
+    Attributes:
+        lengths: The number of waiters of each domain.
     """
 
     def __init__(self) -> None:
+        self.lengths: Counter[str] = Counter()
         self._heaps: dict[str, list[Waiter[GrantT]]] = {}
-        self._lengths: dict[str, int] = {}
 
     def add(self, waiter: Waiter[GrantT]) -> None:
         """Add a waiter to the queue of each of its domains."""
         for domain in waiter.domains:
             heapq.heappush(self._heaps.setdefault(domain, []), waiter)
-            self._lengths[domain] = self.length(domain) + 1
+            self.lengths[domain] += 1
 
     def discard(self, waiter: Waiter[GrantT]) -> None:
         """Remove a waiter that was granted a slot or was cancelled. Call once, after its future is done."""
         for domain in waiter.domains:
-            self._lengths[domain] -= 1
+            self.lengths[domain] -= 1
             # Cancelled ones would otherwise stay in memory until the next call has to wait.
-            if not self._lengths[domain]:
+            if not self.lengths[domain]:
                 self._heaps[domain].clear()
-
-    def length(self, domain: str) -> int:
-        """Return the number of waiters of a domain."""
-        return self._lengths.get(domain, 0)
 
     def peek(self, domain: str) -> Waiter[GrantT] | None:
         """Return the first waiter of a domain."""

@@ -179,6 +179,9 @@ class SharedSlots(StoreSlots):
 
     One object may serve several clients of an event loop. It needs no closing.
 
+    Examples:
+        >>> client = ClovaOCRClient(domain, slots=SharedSlots())
+
     Args:
         path: The file; if not given, it lies in the platform's folder for the state of a user's programs. It keeps what
             was learned of each domain, under a hash of its invoke URL, and the processes that call; no secret, and

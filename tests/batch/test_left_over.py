@@ -495,15 +495,15 @@ import asyncio, os, signal, sys
 from clova_ocr_async import BatchDispatcher, ClovaOCRClient, Domain, Receipt, images_in
 
 async def main():
-    async with ClovaOCRClient(Domain(sys.argv[1], sys.argv[2]), read_timeout=float(sys.argv[6])) as client:
+    async with ClovaOCRClient(Domain(sys.argv[1], sys.argv[2]), read_timeout=100) as client:
         async with BatchDispatcher(client, ledger=sys.argv[4]).dispatch(images_in(sys.argv[3]), Receipt) as outcomes:
             try:
                 async for outcome in outcomes:
                     pass
             finally:
-                print("leaving", flush=True)
                 if sys.argv[5] == "at once":
                     os.kill(os.getpid(), signal.SIGINT)
+                asyncio.get_running_loop().call_later(0.2, lambda: print("waiting", flush=True))
 
 asyncio.run(main())
 """
@@ -511,22 +511,26 @@ asyncio.run(main())
 
 @pytest.mark.parametrize(("times", "when"), [(1, "never"), (2, "later"), (2, "at once")])
 async def test_ctrl_c_in_a_program(times: int, when: str, run: Path, tmp_path: Path) -> None:
-    """One SIGINT during five calls leaves none ambiguous, two leave all of them; the program ends as interrupted."""
+    """One SIGINT during five calls leaves none ambiguous, two leave all of them; the program ends as interrupted.
+
+    The later one comes as from a person, when the program waits: in the middle of its own bookkeeping, asyncio can lose
+    the wake-up of a task by it, in any program.
+    """
     (tmp_path / "scans").mkdir()
     for number in range(20):
         (tmp_path / "scans" / f"{number}.jpg").write_bytes(picture(number))
     async with Emulator(concurrency=5, latency=1.0 if times == 1 else 50.0) as clova:
         program = await asyncio.create_subprocess_exec(
             *(sys.executable, "-c", _PROGRAM, clova.url("receipt"), clova.secret),
-            *(str(tmp_path / "scans"), str(run), when, "100" if when == "at once" else "20"),
+            *(str(tmp_path / "scans"), str(run), when),
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
         )
         assert program.stdout is not None
         await eventually(lambda: clova.domain_state().in_flight >= 4)
         program.send_signal(signal.SIGINT)
-        assert await program.stdout.readline() == b"leaving\n"
         if when == "later":
+            assert await program.stdout.readline() == b"waiting\n"
             program.send_signal(signal.SIGINT)
         async with asyncio.timeout(30):
             _, stderr = await program.communicate()

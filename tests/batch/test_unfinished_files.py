@@ -17,8 +17,8 @@ from clova_ocr_async.batch.unfinished import UnfinishedFiles
 from clova_ocr_async.batch.window import Window
 from clova_ocr_async.cli.runs.input_file import InputFile
 from clova_ocr_async.client import ClovaOCRClient
+from clova_ocr_async.client.image_bytes import read_bytes
 from clova_ocr_async.client.loading import ImageLoader, PreparedImage
-from clova_ocr_async.client.reading import read_bytes
 from clova_ocr_async.errors import ConfigurationError, ImageError, NotSentError
 from clova_ocr_async.ledger.sqlite import SqliteLedger
 from clova_ocr_async.protocol.image import ImageLimits

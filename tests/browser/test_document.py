@@ -4,8 +4,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from playwright.async_api import expect
+from report_pages import drawn, invented_run, write_page
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from playwright.async_api import Locator, Page
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -221,6 +224,68 @@ async def test_a_document_without_a_picture_says_why(page: Page, address: str) -
     await page.goto(f"{address}#open=200")
     await expect(page.locator("#picture-note")).to_have_text("This page has no picture of the document.")
     await expect(page.locator("#scene .box")).to_have_count(22)
+
+
+async def test_a_picture_that_was_not_read_is_shown_in_its_own_size(
+    page: Page, tmp_path: Path, rows: list[dict[str, Any]]
+) -> None:
+    """A page that is not masked shows the picture of a failed document, in the proportions that it has."""
+    failed = rows[7] | {"n": 0, "picture": "embedded"}
+    wide = drawn(rows[3], 0.5)
+    address = write_page(tmp_path / "report.html", [failed], invented_run([failed], masked=False), pictures={0: wide})
+    await page.goto(f"{address}#open=0")
+    await expect(page.locator("#scene image")).to_have_attribute("width", "400")
+    await expect(page.locator("#scene image")).to_have_attribute("height", "600")
+    await expect(page.locator("#picture-note")).to_be_hidden()
+
+
+async def test_a_masked_page_says_why_a_failed_document_has_no_picture(page: Page, address: str) -> None:
+    """What stands on a picture that was not read is not known, so a masked page does not show it, and says so."""
+    await page.goto(f"{address}#open=7")
+    await expect(page.locator("#picture-note")).to_contain_text("This picture was not read")
+    await expect(page.locator("#scene image")).to_have_count(0)
+
+
+async def test_keys_work_when_the_browser_refuses_the_address(page: Page, address: str) -> None:
+    """A key that is held down goes on through the doubts although the browser refuses to change the address."""
+    await page.goto(f"{address}#open=3")
+    await page.evaluate(
+        "() => { History.prototype.replaceState = () => { throw new DOMException('', 'SecurityError'); }; }"
+    )
+    await page.keyboard.press("n")
+    await page.keyboard.press("n")
+    await expect(page.locator("#queue-place")).to_contain_text("doubtful 2 /")
+
+
+async def test_a_link_of_the_summary_takes_the_focus_along(page: Page, address: str) -> None:
+    """Enter on a link to a document focuses its first field; the back button leads to the summary again."""
+    await page.goto(address)
+    await page.locator("#summary .names a").first.focus()
+    await page.keyboard.press("Enter")
+    await expect(page.locator("#document-title")).to_be_visible()
+    assert await page.evaluate("byId('document').contains(document.activeElement)")
+    await page.go_back()
+    await expect(page.locator("#summary")).to_be_visible()
+
+
+async def test_a_printed_document_has_its_picture_and_all_fields(page: Page, address: str) -> None:
+    """On paper stand the picture as it was zoomed, and every field; no button, no list, no dark ground."""
+    await page.goto(f"{address}#open=3&field=6")
+    await page.wait_for_selector("#scene image")
+    await page.keyboard.press("t")
+    held = await page.evaluate("[stage.svg.clientWidth, stage.svg.clientHeight]")
+    before = await page.locator("#scene").get_attribute("transform")
+    await page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    await page.emulate_media(media="print")
+    await expect(page.locator("#stage")).to_have_attribute("viewBox", f"0 0 {held[0]} {held[1]}")
+    await expect(page.locator("#fields .field").last).to_be_visible()
+    await expect(page.locator("#list")).to_be_hidden()
+    await page.evaluate("new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn)))")
+    assert await page.locator("#scene").get_attribute("transform") == before
+    await expect(page.get_by_role("button")).to_have_count(0)
+    await expect(page.locator("body")).to_have_css("background-color", "rgb(255, 255, 255)")
+    await page.evaluate("dispatchEvent(new Event('afterprint'))")
+    assert await page.locator("#stage").get_attribute("viewBox") is None
 
 
 async def test_a_failed_document_says_why(page: Page, address: str) -> None:

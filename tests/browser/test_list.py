@@ -4,8 +4,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from playwright.async_api import expect
+from report_pages import invented_rows, write_page
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from playwright.async_api import Locator, Page
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -52,6 +55,16 @@ async def test_a_search_finds_values_and_initial_consonants(
     await page.keyboard.insert_text(query)
     wanted = sum(any(value in field["t"] for field in row["fields"]) for row in rows)
     await expect(page.locator("#count")).to_contain_text(f"{wanted} of 400")
+
+
+async def test_a_search_finds_own_columns(page: Page, tmp_path: Path) -> None:
+    """A column that a list gave an image is found by its value, and shown with the document."""
+    rows = list(invented_rows(30))
+    rows[4]["columns"] = {"voucher": "V-2026-77"}
+    await page.goto(f"{write_page(tmp_path / 'report.html', rows)}#view=list&q=v-2026-77")
+    await expect(page.locator("#count")).to_contain_text("1 of 30")
+    await lines(page).click()
+    await expect(page.locator("#document-notes .own")).to_have_text("voucherV-2026-77")
 
 
 async def test_consonants_that_an_input_method_joined_are_taken_apart(page: Page, address: str) -> None:
@@ -118,6 +131,17 @@ async def test_a_lower_threshold_leaves_fewer_doubts(page: Page, address: str, r
     await expect(page.locator("#queue-count")).to_have_text(f"{len(failed | low)} doubtful fields")
 
 
+async def test_the_list_follows_the_open_document(page: Page, address: str) -> None:
+    """Beside a document the list shows its row, after a deep link and after keys that lead far away."""
+    await page.goto(f"{address}#open=300")
+    row = page.locator("#grid-space .row[aria-selected='true']")
+    await expect(row).to_be_in_viewport()
+    await expect(row).to_have_attribute("data-n", "300")
+    await page.keyboard.press("n")
+    await expect(row).to_have_attribute("data-n", str(await page.evaluate("state.open")))
+    await expect(row).to_be_in_viewport()
+
+
 async def test_the_keyboard_sorts_too(page: Page, address: str) -> None:
     """Enter on a header sorts by its column, and opens no document."""
     await page.goto(f"{address}#view=list")
@@ -126,3 +150,29 @@ async def test_the_keyboard_sorts_too(page: Page, address: str) -> None:
     await page.keyboard.press("Enter")
     await expect(header).to_have_attribute("aria-sort", "ascending")
     await expect(page.locator("#document")).to_be_hidden()
+
+
+async def test_a_printed_list_has_all_rows(page: Page, address: str) -> None:
+    """On paper stand all rows that the filters leave, one below the other; then the list is as it was."""
+    await page.goto(f"{address}#view=list&flag=review")
+    found = await page.evaluate("visibleRows().length")
+    await page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    await page.emulate_media(media="print")
+    await expect(lines(page)).to_have_count(found)
+    tops = await lines(page).evaluate_all("rows => rows.map((row) => row.getBoundingClientRect().top)")
+    assert tops == sorted(set(tops))
+    await page.evaluate("dispatchEvent(new Event('afterprint'))")
+    await page.emulate_media(media="screen")
+    assert await lines(page).count() < 60
+
+
+async def test_a_list_that_is_too_long_for_paper_says_so(page: Page, address: str) -> None:
+    """Of thousands of rows the first ones are printed, and a sentence names the rest."""
+    await page.goto(f"{address}#view=list")
+    await page.evaluate("grid.shown = Array.from({ length: 5001 }, (_, n) => rows[n % rows.length])")
+    await page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    await expect(lines(page)).to_have_count(5000)
+    await expect(page.locator("#empty")).to_contain_text("The first 5,000 of 5,001 documents.")
+    await page.evaluate("dispatchEvent(new Event('afterprint'))")
+    await expect(page.locator("#empty")).to_be_hidden()
+    await expect(page.locator("#count")).to_have_text("400 documents")

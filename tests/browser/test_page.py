@@ -18,6 +18,8 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 TOO_WIDE = """[document.documentElement, ...document.querySelectorAll('main, main > div, section, .values')]
   .filter((element) => element.scrollWidth > element.clientWidth + 1)
   .map((element) => element.id || element.className)"""
+# Marks that would turn the text after them are spelled out.
+SPELLED = {0x202E: "[U+202E]", 0x2066: "[U+2066]"}
 HOSTILE = [
     "<img src=x onerror=alert(1)>",
     "</script><script>alert(1)</script>",
@@ -38,6 +40,7 @@ def planted() -> list[dict[str, Any]]:
         row |= {"file": text, "source": f"scans/{text}", "request_id": text, "copy_of": text}
         for field in row["fields"]:
             field |= {"t": text, "why": [text]}
+        row["columns"] = {text: text}
         row["error"] = {"type": text, "code": text, "message": text}
     return rows
 
@@ -54,10 +57,11 @@ async def test_hostile_values_are_text(page: Page, tmp_path: Path) -> None:
     await expect(page.locator("#summary .disagree .value").nth(1)).to_have_text(HOSTILE[1])
     for number, text in enumerate(HOSTILE):
         await page.goto(f"{address}#open={number}&field=0")
-        shown = await page.locator("#document-title").text_content()
-        assert shown == text
+        spelled = text.translate(SPELLED)
+        assert await page.locator("#document-title").text_content() == spelled
+        assert await page.locator("#document-notes .own").text_content() == spelled + spelled
         if rows[number]["fields"]:
-            assert text in (await page.locator("#fields .value").first.text_content() or "")
+            assert spelled in (await page.locator("#fields .value").first.text_content() or "")
     assert await page.evaluate("document.querySelectorAll('img, script:not([type]), iframe').length") == 1  # our script
 
 
@@ -138,8 +142,9 @@ async def test_without_script_there_is_a_plain_table(browser: Browser, address: 
     await page.goto(address)
     await expect(page.locator("table.plain tbody tr")).to_have_count(400)
     await expect(page.locator("table.plain tbody tr").nth(7)).to_have_text(
-        "7영수증_00007.jpgReceiptFailedBilledthe service answered FAILURE"
+        "8영수증_00007.jpgReceiptFailedBilledthe service answered FAILURE"
     )
+    await expect(page.get_by_role("link")).to_have_count(0)
     await expect(page.locator("#app")).to_be_hidden()
     await expect(page.get_by_role("button")).to_have_count(0)
     await context.close()

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from playwright.async_api import Browser, Locator, Page
+    from playwright.async_api import Browser, Locator, Page, Route
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -24,8 +24,9 @@ NAME, BRANCH = 0, 1  # fields of a receipt
 
 
 class Review(NamedTuple):
-    """A review of a run: its server, its address with the token, and a tab of a browser that shows it."""
+    """A review of a run: the run, its server, its address with the token, and a tab of a browser that shows it."""
 
+    run: Path
     server: asyncio.subprocess.Process
     address: str
     tab: Page
@@ -36,20 +37,25 @@ async def review(browser: Browser, real_run: Path, tmp_path: Path) -> AsyncItera
     """A review by Minji of a copy of the run; its test fails if a script does."""
     run = tmp_path / "run"
     shutil.copytree(real_run, run)
-    command = (*CLOVA_OCR, "review", str(run), "--as", "Minji")
-    server = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
-    assert server.stdout is not None
-    address = (await server.stdout.readline()).decode().strip()
+    server, address = await started(run)
     context = await browser.new_context(viewport={"width": 1440, "height": 900})
     errors: list[str] = []
     context.on("weberror", lambda error: errors.append(str(error.error)))
     tab = await context.new_page()
     await tab.goto(address)
     await tab.wait_for_selector("#summary .tile")
-    yield Review(server, address, tab)
+    yield Review(run, server, address, tab)
     await context.close()
     await ended(server)
     assert errors == []
+
+
+async def started(run: Path, *options: str) -> tuple[asyncio.subprocess.Process, str]:
+    """Start a review of a run; return its server and its address."""
+    command = (*CLOVA_OCR, "review", str(run), "--as", "Minji", *options)
+    server = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
+    assert server.stdout is not None
+    return server, (await server.stdout.readline()).decode().strip()
 
 
 async def ended(server: asyncio.subprocess.Process) -> None:
@@ -208,6 +214,92 @@ async def test_text_that_was_typed_stays_while_the_server_is_away(review: Review
     await opened(tab, BRANCH, "turned-3")
     line = await opened(tab, NAME)
     await expect(line.get_by_role("textbox")).to_have_value("not yet saved")
+
+
+async def test_the_tab_goes_on_with_a_server_that_was_started_again(review: Review) -> None:
+    """The new address, opened in the same tab, saves what was typed, and its token does not stay in the address bar."""
+    tab = review.tab
+    line = await opened(tab, NAME)
+    review.server.kill()
+    await review.server.wait()
+    await line.get_by_role("textbox").fill("typed before")
+    await line.get_by_role("textbox").press("Enter")
+    port = review.address.partition("/#")[0].rpartition(":")[2]
+    await expect(line.locator(".problem")).to_contain_text(f"start it again with --port {port}")
+    server, address = await started(review.run, "--port", port)
+    try:
+        await tab.evaluate("address => { location.href = address; }", address)
+        await expect(line.get_by_role("textbox")).to_have_value("typed before")
+        await tab.wait_for_function(
+            "token => review.token === token && !review.returning", arg=address.partition("=")[2]
+        )
+        assert "token" not in tab.url
+        await line.get_by_role("textbox").press("Enter")
+        await expect(line.locator(".judged")).to_contain_text("corrected by Minji")
+        assert await tab.evaluate("review.drafts.size") == 0
+    finally:
+        await ended(server)
+
+
+async def test_the_list_of_a_large_run_is_there_while_the_rest_is_read(review: Review) -> None:
+    """Rows are shown, searched and opened while the server reads the others; nothing can be changed until then."""
+    tab = review.tab
+    rest = asyncio.Event()
+
+    async def slowly(route: Route) -> None:
+        answer = await (await route.fetch()).json()
+        if route.request.url.endswith("from=0"):
+            await route.fulfill(json={"rows": answer["rows"][:3], "next": 3, "of": 1000})
+        else:
+            await rest.wait()
+            await route.fulfill(json=answer)
+
+    await tab.route("**/api/rows?*", slowly)
+    await tab.reload()
+    await expect(tab.locator("#loading")).to_have_text("Reading the run: 3 of 1,000 documents …")
+    rows = tab.locator("#grid-space .row")
+    await expect(rows).to_have_count(3)
+    await rows.nth(1).focus()
+    rest.set()
+    await expect(rows).to_have_count(5)
+    await expect(rows.nth(1)).to_be_focused()
+    await expect(tab.locator("#loading")).to_be_hidden()
+    await tab.keyboard.press("s")
+    await expect(tab.locator("#summary .tile").first).to_contain_text("5")
+
+
+async def test_a_change_before_all_rows_are_there_keeps_the_text(review: Review) -> None:
+    """The server refuses changes while it reads the run; the page says so, and the text stays."""
+    tab = review.tab
+
+    async def refused(route: Route) -> None:
+        await route.fulfill(status=503, json={"error": "the run is still being read; try again"})
+
+    await tab.route("**/api/correct", refused)
+    line = await opened(tab, NAME)
+    await line.get_by_role("textbox").fill("early")
+    await line.get_by_role("textbox").press("Enter")
+    await expect(line.locator(".problem")).to_contain_text("the run is still being read")
+    await tab.evaluate("() => { forgetRows(); opened.signature = null; render(); }")
+    await expect(line.get_by_role("textbox")).to_have_value("early")
+
+
+async def test_a_picture_that_comes_after_a_correction_is_shown(review: Review) -> None:
+    """A person who is faster than the picture sees it all the same."""
+    tab = review.tab
+    there = asyncio.Event()
+
+    async def late(route: Route) -> None:
+        await there.wait()
+        await route.continue_()
+
+    await tab.route("**/api/picture?*", late)
+    line = await opened(tab, NAME)
+    await tab.keyboard.press("d")
+    await expect(tab.locator("#done-button")).to_have_attribute("aria-pressed", "true")
+    there.set()
+    await expect(tab.locator("#scene image")).to_have_count(1)
+    await expect(line.locator(".crop image")).to_have_count(1)
 
 
 async def test_a_crop_of_the_picture_stands_beside_the_input_box(review: Review) -> None:

@@ -305,7 +305,7 @@ async def scene(seconds: float, callers: int, workers: int, loop: str, seed: int
             wrong += await asyncio.to_thread(_huge, port, uploads)
             async with ready_session(url) as session:  # the callers' connections are closed
                 after = await usage(session, url, workers)
-                end = time.monotonic() + 10.0
+                end = time.monotonic() + 30.0  # the client's connections to the service are kept for 15 s
                 while after.exceeds(before, workers) and time.monotonic() < end:
                     await asyncio.sleep(0.5)
                     after = await usage(session, url, workers)

@@ -105,14 +105,15 @@ REFUSED: dict[str, tuple[bytes | int, str]] = {
     "fax.tif": (fax(3), "3 pages"),
     "encrypted.pdf": (pdf(2, encryption=pikepdf.Encryption(user="secret", owner="owner")), "is encrypted"),
     "junk.pdf": (b"%PDF-1.4\n" + b"junk " * 80 + b"\n%%EOF\n", "damaged"),
-    "no-table.pdf": (without_table(pdf(3)), "is damaged, and pages of it may be lost"),
+    "no-table.pdf": (without_table(pdf(3)), "is damaged, and parts of it may be lost"),
+    "no-table-1.pdf": (without_table(pdf(1)), "is damaged, and parts of it may be lost"),
     "lost-pages.pdf": (pdf(1).replace(b"/Count 1", b"/Count 3"), "claims to have 3 pages, and only one can be found"),
     "no-page.pdf": (pdf(0), "has no page"),
     # 8, 9, 10: too large
     "large.jpg": (LIMIT + 1, f"{LIMIT + 1:,} bytes"),
     "huge.jpg": (10 * 2**30, "bytes"),
 }
-BROKEN_PDFS = ("encrypted.pdf", "junk.pdf", "no-table.pdf", "lost-pages.pdf", "no-page.pdf")
+BROKEN_PDFS = ("encrypted.pdf", "junk.pdf", "no-table.pdf", "no-table-1.pdf", "lost-pages.pdf", "no-page.pdf")
 GOOD = {
     "plain.png": PNG,
     # 4: the content decides, and not the name
@@ -231,6 +232,7 @@ def test_pages_and_preparation_over_the_fault_folder(clova: Emulator, folder: Pa
     assert f"billable calls      {DIFFERENT + 10:>10}" in dry.stdout
     for why in ("encrypted", "pixels", "is empty"):
         assert why in dry.stdout
+    assert "--prepare" not in dry.stdout  # no advice to give what was given
     result = clova_ocr("batch", "receipt", folder, "--run", "run", "--pages", "all", "--prepare")
     assert result.exit_code == 1, result.output
     records = {(Path(source_of(record)).name, record["page"]): record for record in exported("run")}

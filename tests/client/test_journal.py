@@ -22,7 +22,7 @@ from support.fakes import (
 )
 
 from clova_ocr_async.client import Attempt, CallFinished, ClovaOCRClient, Event
-from clova_ocr_async.client.journal import NULL_JOURNAL, NullJournal
+from clova_ocr_async.client.journal import NULL_JOURNAL, NullJournal, announce_sending, withdraw_sending
 from clova_ocr_async.documents import Receipt
 from clova_ocr_async.errors import (
     Billing,
@@ -108,6 +108,17 @@ async def test_a_journal_without_writing_may_refuse_a_request() -> None:
     with pytest.raises(ConfigurationError, match="request 1 may not leave"):
         await client_of(transport).recognize(JPEG, Receipt, journal=Veto())
     assert transport.sent == []
+
+
+async def test_a_journal_without_writing_takes_no_step_of_the_loop() -> None:
+    """A journal that has nothing to write costs its call no task, whether the request leaves or is taken back."""
+    attempt = Attempt("id", 1, "receipt", "https://host")
+    for notified in (
+        announce_sending(NULL_JOURNAL, attempt),
+        withdraw_sending(NULL_JOURNAL, attempt, ConnectionFailedError("x")),
+    ):
+        with pytest.raises(StopIteration):
+            notified.send(None)
 
 
 async def test_the_slot_first_then_the_journal_then_the_wire() -> None:

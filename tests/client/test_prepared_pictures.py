@@ -131,7 +131,7 @@ async def test_a_pdf_that_cannot_be_split_is_refused_by_its_fault(
     lost = lost.replace(b"/Count 1", b"/Count 3")
     for name, data, fault in (
         ("locked.pdf", locked, "image 'locked.pdf' is encrypted and needs a password"),
-        ("cut.pdf", cut, "image 'cut.pdf' is damaged, and its pages cannot be read"),
+        ("cut.pdf", cut, "image 'cut.pdf' is damaged, and parts of it may be lost"),
         ("lost.pdf", lost, "image 'lost.pdf' claims to have 3 pages, and only one can be found"),
     ):
         path = written(tmp_path / name, data)

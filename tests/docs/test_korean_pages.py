@@ -28,10 +28,10 @@ def pair(page: str) -> tuple[str, str]:
     return (DOCS / page).read_text(encoding="utf-8"), (DOCS / "ko" / page).read_text(encoding="utf-8")
 
 
-def test_the_start_the_tutorial_the_how_tos_and_the_errors_are_in_korean() -> None:
-    """A reader of Korean has these pages; a new how-to comes with its Korean version."""
+def test_the_pages_of_daily_work_are_in_korean() -> None:
+    """Start, tutorial, account, costs, errors and all how-tos are in Korean; a new how-to comes with its version."""
     how_tos = [path for path in all_pages() if path.startswith("howto/")]
-    assert sorted(PAGES) == sorted(["index.md", "tutorial.md", "errors.md", *how_tos])
+    assert sorted(PAGES) == sorted(["index.md", "tutorial.md", "account.md", "costs.md", "errors.md", *how_tos])
 
 
 @pytest.mark.parametrize("page", PAGES)

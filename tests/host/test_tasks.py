@@ -73,9 +73,3 @@ async def test_a_task_is_waited_for_although_the_waiting_is_cancelled() -> None:
     with pytest.raises(asyncio.CancelledError):
         await waiting
     assert task.done()
-
-
-async def test_no_work_takes_no_step_of_the_loop() -> None:
-    """Nothing to do is done at once."""
-    with pytest.raises(StopIteration):
-        run_to_completion(None).send(None)

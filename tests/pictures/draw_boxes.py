@@ -1,7 +1,8 @@
 """Draw mapped boxes onto originals, to look at: ``python tests/pictures/draw_boxes.py FOLDER``.
 
-Each row of a sheet is a format, each column an orientation. The boxes were found in the picture that is sent, at half
-size, and mapped back: above onto the original as a viewer shows it, below onto the raster in its file.
+Each row of a sheet is a format, each column an orientation. The boxes were found in the picture that is sent, in full
+or half size, and mapped back: onto the original as a viewer shows it (``shown``), or onto the raster in its file
+(``stored``).
 """
 
 from __future__ import annotations
@@ -35,9 +36,9 @@ def _photo(kind: str, orientation: int) -> bytes:
     return file.getvalue()
 
 
-def _cells(kind: str, orientation: int) -> tuple[Image.Image, Image.Image]:
+def _cells(kind: str, orientation: int, side: int) -> tuple[Image.Image, Image.Image]:
     data = _photo(kind, orientation)
-    planned = plan(read_header(data), len(data), Preparation(), ImageLimits(max_side=320))
+    planned = plan(read_header(data), len(data), Preparation(), ImageLimits(max_side=side))
     sent, picture = carry_out(data, planned)
     shown, stored = drawn(), as_stored(drawn(), 1 if kind == "HEIC" else orientation).copy()
     for left, top, right, bottom in found(Image.open(io.BytesIO(sent)).convert("RGB")).values():
@@ -52,17 +53,18 @@ def _cells(kind: str, orientation: int) -> tuple[Image.Image, Image.Image]:
 
 
 def main() -> None:
-    """Write a sheet a raster."""
+    """Write a sheet for each raster and size."""
     folder = Path(sys.argv[1])
     folder.mkdir(parents=True, exist_ok=True)
-    sheets = [Image.new("RGB", (CELL * 8, CELL * len(KINDS)), "grey") for _ in range(2)]
-    for row, kind in enumerate(KINDS):
-        for column in range(8):
-            for sheet, cell in zip(sheets, _cells(kind, column + 1), strict=True):
-                cell.thumbnail((CELL - 10, CELL - 10))
-                sheet.paste(cell, (column * CELL, row * CELL))
-    sheets[0].save(folder / "shown.png")
-    sheets[1].save(folder / "stored.png")
+    for size, side in {"full": 8000, "half": 320}.items():
+        sheets = {name: Image.new("RGB", (CELL * 8, CELL * len(KINDS)), "grey") for name in ("shown", "stored")}
+        for row, kind in enumerate(KINDS):
+            for column in range(8):
+                for sheet, cell in zip(sheets.values(), _cells(kind, column + 1, side), strict=True):
+                    cell.thumbnail((CELL - 10, CELL - 10))
+                    sheet.paste(cell, (column * CELL, row * CELL))
+        for name, sheet in sheets.items():
+            sheet.save(folder / f"{name}-{size}.png")
 
 
 if __name__ == "__main__":

@@ -15,8 +15,7 @@ from support.answers import samples
 from clova_ocr_async.documents import DOCUMENTS
 from clova_ocr_async.errors import APIError, ClovaOCRError, MalformedResponseError
 from clova_ocr_async.protocol import HTTPResponse
-from clova_ocr_async.protocol.answer_identity import is_answer_to
-from clova_ocr_async.protocol.response import decode_response, may_be_error, unpaid_error
+from clova_ocr_async.protocol.response import decode_response, is_answer_to, may_be_error, unpaid_error
 
 if TYPE_CHECKING:
     from pathlib import Path

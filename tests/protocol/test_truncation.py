@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image as Pillow
 from support.fakes import JPEG as FAKE_JPEG
 
-from clova_ocr_async.client.loading import load_image
+from clova_ocr_async.client.loading import ImageLoader
 from clova_ocr_async.errors import ConfigurationError, ImageError
 from clova_ocr_async.protocol import Image, ImageLimits
 from clova_ocr_async.protocol.image import check_image, check_size
@@ -334,7 +334,7 @@ async def test_a_cut_off_picture_is_refused_however_it_is_handed_in(
     path.write_bytes(JPEGS["baseline"][:-100])
     source = hand_in(path)
     with pytest.raises(ImageError, match="is cut off") as caught:
-        await load_image(source, ImageLimits())
+        await ImageLoader(ImageLimits()).load(source)
     assert caught.value.truncated
     if hasattr(source, "close"):
         source.close()

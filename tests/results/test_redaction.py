@@ -45,11 +45,14 @@ def masked(document: type[Document], result: dict[str, Any], policy: Any = "stan
         ("900101-1234567", Rule.LAST_SEVEN, "900101-*******"),
         ("9001011234567", Rule.LAST_SEVEN, "900101*******"),
         ("900101-I23456O", Rule.LAST_SEVEN, "900101-*******"),
+        ("900101-|234567", Rule.LAST_SEVEN, "900101-*******"),
+        ("900101-1234567가", Rule.LAST_SEVEN, "900101-********"),
         ("12345", Rule.LAST_SEVEN, "*****"),
         ("4111-1122-2233-1111", Rule.MIDDLE, "4111-11**-****-1111"),
         ("4111-11**-****-1111", Rule.MIDDLE, "4111-11**-****-1111"),
         ("3782 822463 10005", Rule.MIDDLE, "3782 82**** *0005"),
         ("1234567890", Rule.MIDDLE, "**********"),
+        ("4111-1122-2233-1111 12/29", Rule.MIDDLE, "****-****-****-**** **/**"),
         ("11-12-123456-12", Rule.WHOLE, "**-**-******-**"),
         ("M1<2", Rule.WHOLE, "****"),
         ("", Rule.WHOLE, ""),
@@ -151,11 +154,22 @@ def test_a_resident_number_in_a_field_of_its_own_kind() -> None:
     assert masked(NameCard, {"tel": [read(PERSONAL)]}, "all")["tel"][0]["text"] == "******-*******"
 
 
-def test_barcodes_of_a_receipt_stay() -> None:
-    """Thirteen digits in a row on a receipt are a barcode; with a hyphen they are a resident number."""
-    items = [{"code": read("8801016234567")}, {"code": read("880101-5234567")}]
-    found = masked(Receipt, {"subResults": [{"items": items}]})
-    assert [item["code"]["text"] for item in found["subResults"][0]["items"]] == ["8801016234567", "880101-*******"]
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        ("8801016234567", "8801016234567"),
+        ("8801011234568", "880101*******"),
+        ("880101-5234567", "880101-*******"),
+        ("4901011234568", "4901011234568"),
+        ("4901011234565", "490101*******"),
+        ("2101013234562", "210101*******"),
+    ],
+    ids=["Korea", "a resident number's digit", "hyphen", "Japan", "no barcode's digit", "born since 2020"],
+)
+def test_barcodes_of_a_receipt_stay(code: str, expected: str) -> None:
+    """Thirteen digits in a row on a receipt that are a barcode stay; others may be a resident number, and go."""
+    found = masked(Receipt, {"subResults": [{"items": [{"code": read(code)}]}]})
+    assert found["subResults"][0]["items"][0]["code"]["text"] == expected
 
 
 def test_a_number_over_two_fields_is_refused() -> None:
@@ -173,20 +187,110 @@ def test_a_number_over_two_fields_is_refused() -> None:
         "９００１０１−１２３４５６７",  # noqa: RUF001
         "٩٠٠١٠١-١٢٣٤٥٦٧",
         "900101-I234S67",
+        "9ㅇㅇ1\u30071-ㅣ234567",
         "900101\u200b1234567",
+        "straße ﬀ 900101-1234567 ß",
         {"900101-1234567": "key"},
         9001011234567.0,
         {"uid": PERSONAL, "rois": [{"vertices": [{"x": PERSONAL}]}]},
         [["a", [PERSONAL]]],
     ],
-    ids=["full width", "other digits", "misread", "unseen", "key", "float", "ids", "nested"],
+    ids=[
+        "full width",
+        "other digits",
+        "misread",
+        "misread as Hangul",
+        "unseen",
+        "letters",
+        "key",
+        "float",
+        "ids",
+        "nested",
+    ],
 )
 def test_a_number_is_found_however_it_is_written(copy: Any) -> None:
     """Digits of other scripts, misread ones, unseen characters, keys and numbers of JSON hide no number."""
     found = masked(IdCard, {"ic": {"personalNum": [read(PERSONAL)], "new": copy}})
     written = unicodedata.normalize("NFKC", json.dumps(found["ic"]["new"], ensure_ascii=False))
     assert "*******" in written
-    assert not re.search(r"[1I]234[5S]67|١٢٣٤٥٦٧", written)
+    assert not re.search(r"[1Iㅣ]234[5S]67|١٢٣٤٥٦٧", written)
+
+
+@pytest.mark.parametrize(
+    "between",
+    ["", " ", "-", "−", "–", "ㅡ", "ー", "・", "‧", "~", "(", "|", "\n", " - ", "\u2028", "      "],  # noqa: RUF001
+)
+def test_a_number_is_found_with_any_separator(between: str) -> None:
+    """Whatever stands between the parts of a number, a copy of it in another field loses every digit that is hidden."""
+    found = masked(IdCard, {"ic": {"personalNum": [read(PERSONAL)], "new": f"900101{between}1234567"}}, "all")
+    assert not re.search("[0-9]", found["ic"]["new"])
+
+
+def test_bars_are_misread_digits_or_lines() -> None:
+    """A bar may be a 1 of a number, or stand between its groups; either way the number is hidden."""
+    wire = {"number": read("4111112222331111"), "name": read("4|1|112222331|11"), "new": "4111|1122|2233|1111"}
+    found = masked(CreditCard, wire, "all")
+    assert set(found["name"]["text"]) == set(found["new"].replace("|", "")) == {"*"}
+
+
+def test_a_part_of_a_number_is_found_without_letters_beside_it() -> None:
+    """A licence number is hidden also where its province is not, and a resident number that was read with a letter."""
+    found = masked(IdCard, {"dl": {"num": [read("서울 12-123456-01")], "address": [read("12-123456-01")]}})
+    assert found["dl"]["address"][0]["text"] == "**-******-**"
+    found = masked(IdCard, {"ic": {"personalNum": [read(f"{PERSONAL}가")], "address": [read("no. 1234567")]}})
+    assert found["ic"]["address"][0]["text"] == "no. *******"
+
+
+@pytest.mark.parametrize("separator", ["-", " ", ".", "/", "–", "−"])  # noqa: RUF001
+def test_a_card_number_without_a_field_is_masked(separator: str) -> None:
+    """Four groups of four digits are a card number, also where no field of the answer is for one."""
+    number = separator.join(("4539", "1488", "0343", "6467"))
+    expected = separator.join(("4539", "14**", "****", "6467"))
+    found = masked(Receipt, {"subResults": [{"items": [{"name": read(f"card {number}")}]}]})
+    assert found["subResults"][0]["items"][0]["name"]["text"] == f"card {expected}"
+    assert Masking(None, "standard").mask_text(f"{number}.jpg") == f"{expected}.jpg"
+
+
+@pytest.mark.parametrize(
+    "number",
+    [
+        "4242 - 4242 - 4242 - 4242",
+        "4242|4242|4242|4242",
+        "4242-4242-\n4242-4242",
+        "4242424242424242",
+        "378282246310005",
+        "3782 822463 10005",
+        "6212345678901234569",
+    ],
+)
+def test_a_card_number_in_other_groups_is_masked_by_its_check_digit(number: str) -> None:
+    """A card number in a row, or with other separators, is masked in any field if its check digit fits."""
+    found = masked(NameCard, {"tel": [read(number)]}, "all")["tel"][0]["text"]
+    assert found == re.sub("[0-9|]", "*", number)
+    other = number[:-1] + str((int(number[-1]) + 1) % 10)
+    assert masked(NameCard, {"tel": [read(other)]}, "all")["tel"][0]["text"] == other
+
+
+def test_a_resident_number_in_boxes_is_masked() -> None:
+    """Digits that stand apart, as in the boxes of a form, are a resident number if they begin with a date."""
+    texts = ["9 0 0 1 0 1 - 1 2 3 4 5 6 7", "9 0 0 1 0 1 1 2 3 4 5 6 7", "9 9 9 9 0 1 - 1 2 3 4 5 9 9"]
+    found = masked(NameCard, {"tel": [read(text) for text in texts]})["tel"]
+    assert [cell["text"] for cell in found] == ["9 0 0 1 0 1 - * * * * * * *", "9 0 0 1 0 1 * * * * * * *", texts[2]]
+
+
+def test_a_resident_number_in_the_place_of_a_corporate_one_is_masked() -> None:
+    """Corporate numbers are public and have the same form; what is not one by its digits is masked all the same."""
+    numbers = ["130111-0006246", "130111-0006247", "110111-1707178", "900101-1234568", "9l0101-1234568"]
+    found = masked(BizLicense, {"corpRegisterNum": [read(number) for number in numbers]})["corpRegisterNum"]
+    assert [cell["text"] for cell in found] == [*numbers[:3], "900101-*******", "9l0101-*******"]
+
+
+@pytest.mark.parametrize(
+    "text", ["1.4111 1122 2233 1111", "a4111-1122-2233-1111", "4111-1122-2233-1111-b", "2026-11-29"]
+)
+def test_other_groups_of_digits_stay(text: str) -> None:
+    """Groups of digits inside a longer number, an identifier or a date are not a card number."""
+    assert masked(NameCard, {"tel": [read(text)]})["tel"][0]["text"] == text
 
 
 def test_values_about_an_answer_are_masked() -> None:

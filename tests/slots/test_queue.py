@@ -50,7 +50,7 @@ async def test_interactive_ones_first_then_first_come_first_served() -> None:
         assert first is came[expected].waiter
         first.granted.set_result(0)
         queue.discard(first)
-        assert queue.length("a") == number
+        assert queue.lengths["a"] == number
     assert queue.peek("a") is None
 
 
@@ -67,11 +67,11 @@ async def test_a_waiter_of_several_domains() -> None:
     queue = WaitQueue[int]()
     both = entry(queue, ["a", "b"], interactive=False, since=1.0)
     other = entry(queue, ["b"], interactive=False, since=2.0)
-    assert (queue.length("a"), queue.length("b")) == (1, 2)
+    assert (queue.lengths["a"], queue.lengths["b"]) == (1, 2)
     assert queue.peek("a") is queue.peek("b") is both.waiter
     both.waiter.granted.set_result(0)
     queue.discard(both.waiter)
-    assert (queue.length("a"), queue.length("b")) == (0, 1)
+    assert (queue.lengths["a"], queue.lengths["b"]) == (0, 1)
     assert queue.peek("a") is None
     assert queue.peek("b") is other.waiter
 
@@ -79,7 +79,7 @@ async def test_a_waiter_of_several_domains() -> None:
 async def test_an_unknown_domain_has_an_empty_queue() -> None:
     """A domain that no call has asked for has no waiters."""
     queue = WaitQueue[int]()
-    assert (queue.peek("a"), queue.peek_many("a", 3), queue.length("a")) == (None, [], 0)
+    assert (queue.peek("a"), queue.peek_many("a", 3), queue.lengths["a"]) == (None, [], 0)
 
 
 joining = st.tuples(st.sets(st.sampled_from("abc"), min_size=1), st.booleans(), st.integers(0, 5))
@@ -111,7 +111,7 @@ def test_a_queue_equals_a_sorted_list(moves: list[Any]) -> None:
                 gone(waiting, one)
             for domain in "abc":
                 queued = [one for one in waiting if domain in one.domains]
-                assert queue.length(domain) == len(queued)
+                assert queue.lengths[domain] == len(queued)
                 expected = [one.waiter for one in sorted(queued, key=lambda one: one.priority)]
                 assert queue.peek_many(domain, 3) == expected[:3]
                 assert queue.peek(domain) is (expected[0] if expected else None)

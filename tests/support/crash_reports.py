@@ -24,7 +24,7 @@ from clova_ocr_async.emulator import Emulator, Fault, emulator_in_thread
 from clova_ocr_async.errors import ClovaOCRError
 from clova_ocr_async.protocol.image import Image
 from support.fakes import KEY, SECRET
-from support.web import Upload, app_of
+from support.web import CONTENT_TYPE, Upload, app_of, form
 
 if TYPE_CHECKING:
     from sentry_sdk.envelope import Envelope
@@ -119,8 +119,10 @@ class _BrokenTransport:
 
 async def _fail_in_an_upload() -> None:
     where = Domain(f"https://a.apigw.ntruss.com/custom/v1/1/{KEY}", SECRET)
+    # With its length, sentry-sdk reads a small body before the handler does.
+    headers = {"content-type": CONTENT_TYPE, "content-length": str(len(form(PICTURE)))}
     try:
-        await Upload(app_of(ClovaOCRClient(where, transport=_BrokenTransport())), PICTURE).answer()
+        await Upload(app_of(ClovaOCRClient(where, transport=_BrokenTransport())), PICTURE, headers=headers).answer()
     except ZeroDivisionError as error:
         sentry_sdk.capture_exception(error)
 

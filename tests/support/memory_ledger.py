@@ -37,7 +37,7 @@ from clova_ocr_async.ledger.states import (
     SourceFile,
     State,
 )
-from clova_ocr_async.protocol.answer_identity import is_answer_to
+from clova_ocr_async.protocol.response import is_answer_to
 from support.memory_run import LEASE, Answer, MemoryRun, Row
 
 if TYPE_CHECKING:

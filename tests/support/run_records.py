@@ -58,14 +58,16 @@ def read_record(
     return SourceRecord(path, document, "succeeded", entry, **values)
 
 
-def failed_record(path: str, error: ClovaOCRError, document: str = "receipt", **values: Any) -> SourceRecord:
-    """Return the record of an image whose call ended with an error."""
+def failed_record(
+    path: str, error: ClovaOCRError, document: str = "receipt", *, data: bytes = b"", **values: Any
+) -> SourceRecord:
+    """Return the record of an image whose call ended with an error; ``data`` are the bytes of its file."""
     settlement = failed_settlement(error, "r")
     before = State.CLAIMED if settlement.event in {ItemEvent.SKIP, ItemEvent.RELEASE} else State.SENT
     state = TRANSITIONS[before, settlement.event]
     entry = Entry(
         2,
-        Item(hashlib.sha256(path.encode()).digest(), document),
+        Item(hashlib.sha256(data or path.encode()).digest(), document),
         state,
         attempts=1,
         maybe_billed=int(settlement.billing is Billing.MAYBE_BILLED),

@@ -36,7 +36,7 @@ class CallerThreadSource:
 
     @classmethod
     def of(cls, images: object) -> CallerThreadSource | None:
-        """Return the source of an iterable; None for a container, and for what is no iterable of images."""
+        """Return the source of an iterable; None for a container, and for anything else than an iterable of images."""
         if isinstance(images, (*_CONTAINERS, *SINGLE_IMAGES)) or hasattr(images, "read") or hasattr(images, "pull"):
             return None
         return cls(cast("Iterable[Any]", images)) if hasattr(images, "__iter__") else None

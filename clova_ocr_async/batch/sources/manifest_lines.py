@@ -9,6 +9,7 @@ import stat
 from typing import TYPE_CHECKING, BinaryIO
 
 from clova_ocr_async.errors import ConfigurationError
+from clova_ocr_async.host.encodings import is_in_encoding
 from clova_ocr_async.host.files import open_to_read
 from clova_ocr_async.protocol.echoed_input import shown_path
 
@@ -20,7 +21,6 @@ __all__ = ["CP949", "UTF8", "encoding_of", "is_utf8", "lines_of", "open_manifest
 UTF8, CP949, _UTF16 = "utf-8", "cp949", "utf-16"
 
 _LONGEST_LINE = 1024 * 1024  # bytes, its end included; characters in UTF-16. An image in base64 may be in the list
-_CHUNK = 1024 * 1024
 
 
 def open_manifest(name: str) -> BinaryIO:
@@ -54,22 +54,9 @@ def encoding_of(name: str) -> str:
         try:
             if file.read(2) in {codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE}:
                 return _UTF16
-            return next((encoding for encoding in (UTF8, CP949) if _is_in(file, encoding)), UTF8)
+            return next((encoding for encoding in (UTF8, CP949) if is_in_encoding(file, encoding)), UTF8)
         except OSError as error:
             raise ConfigurationError(f"{shown_path(name)}: {error.strerror}") from None
-
-
-def _is_in(file: BinaryIO, encoding: str) -> bool:
-    decoder = codecs.getincrementaldecoder(encoding)()
-    file.seek(0)
-    try:
-        # All of it: the first name in Hangul may come after a million in ASCII.
-        while chunk := file.read(_CHUNK):
-            decoder.decode(chunk)
-        decoder.decode(b"", final=True)
-    except UnicodeDecodeError:
-        return False
-    return True
 
 
 def lines_of(name: str, encoding: str) -> Iterator[tuple[int, bytes]]:

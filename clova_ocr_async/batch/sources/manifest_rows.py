@@ -116,7 +116,7 @@ def _document(value: Any) -> str | None:
 
 
 def delimiter_of(line: bytes) -> str | None:
-    """Return the character between the cells of a table whose header is a line; None if it is not the header of one."""
+    """Return the separator of a table by its first line; None if that line is not the header of a table."""
     for delimiter in _DELIMITERS:
         if any(name.lower() in _PATHS for name in _header_cells(line, delimiter)):
             return delimiter

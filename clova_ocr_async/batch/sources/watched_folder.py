@@ -55,7 +55,7 @@ class FileTimes(NamedTuple):
 
 
 def is_temporary(name: str) -> bool:
-    """Return whether a name is one that programs give to a file while they write it, or to a file of their own."""
+    """Return whether a name is temporary: that of a file that is being written, or of a program's own file."""
     return is_hidden(name) or name.startswith("~$") or name.lower().endswith(_TEMPORARY)
 
 
@@ -121,8 +121,13 @@ class WatchedFolder:
             files.pop(self._forgotten.popleft(), None)
         return files
 
+    @property
+    def misses_files(self) -> bool:
+        """Whether a file was forgotten since the last scan."""
+        return bool(self._forgotten)
+
     def forget(self, path: str) -> None:
-        """Leave a file out of the next scan, so that it is a new one if a later scan finds it; called in any thread."""
+        """Leave a file out of the next scan; a later scan finds it as a new one. May be called in any thread."""
         self._forgotten.append(path)
 
     def is_as_scanned(self) -> bool:

@@ -163,6 +163,14 @@ class WatchList(WorkList):
 
     async def pull(self) -> Any:
         """Return the next path; wait while the folder is away, since each of its files would be missing."""
+        # A missing file may be the first of all: no scan has shown yet that the folder itself is gone.
+        if (
+            self._folder.misses_files
+            and not await asyncio.to_thread(self._folder.is_as_scanned)
+            and not self._stopped.is_set()
+        ):
+            self._present.clear()
+            self._changed.set()
         await self._present.wait()
         return await super().pull()
 
@@ -197,7 +205,8 @@ class WatchList(WorkList):
                 await self._wait_for(self._ended, scan.rest)
                 await self._wait_for_change(scan.pause - scan.rest)
         finally:
-            self._recorded.set()  # an error of the listing is raised by the next claim
+            for event in (self._present, self._recorded):
+                event.set()  # an error of the listing is raised by the next claim
             await asyncio.to_thread(self._scanner.close)
 
     async def _wait_for_change(self, seconds: float) -> None:

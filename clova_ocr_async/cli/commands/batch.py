@@ -32,7 +32,7 @@ from clova_ocr_async.cli.options import (
     SLOTS,
     STORE,
 )
-from clova_ocr_async.cli.runs.call_limit import call_limit, call_limit_contradiction
+from clova_ocr_async.cli.runs.call_limit_options import call_limit, call_limit_contradiction
 from clova_ocr_async.host.plural import plural
 from clova_ocr_async.protocol.echoed_input import shown_path
 

@@ -30,7 +30,7 @@ from clova_ocr_async.cli.options import (
     SLOTS,
     STORE,
 )
-from clova_ocr_async.cli.runs.call_limit import call_limit, call_limit_contradiction
+from clova_ocr_async.cli.runs.call_limit_options import call_limit, call_limit_contradiction
 
 if TYPE_CHECKING:
     from clova_ocr_async.cli.runs.resumable import RunSettings

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import re
-from collections import Counter
 from dataclasses import replace
 from itertools import chain, islice
 from pathlib import Path
@@ -17,15 +15,14 @@ import click
 from clova_ocr_async.batch.hashing import FileHashes, file_at, hash_now
 from clova_ocr_async.batch.sources.listed_image import FoundImage, ListedImage
 from clova_ocr_async.cli.exit_codes import exit_code
-from clova_ocr_async.cli.terminal.phrases import MAX_NAMED, cost, wrong_folder
-from clova_ocr_async.cli.terminal.shell_hints import for_shell
+from clova_ocr_async.cli.terminal.dry_run_counts import DryRunCounts
+from clova_ocr_async.cli.terminal.phrases import wrong_folder
 from clova_ocr_async.cli.terminal.stderr import echo_lines, echo_stderr, printable
 from clova_ocr_async.errors import Billing, ConfigurationError, ImageError
 from clova_ocr_async.host.paths import alternate_path, normalize_path
 from clova_ocr_async.ledger.opening import open_view, run_exists
 from clova_ocr_async.ledger.settlement import is_requeued
 from clova_ocr_async.ledger.states import FINISHED, Entry, State
-from clova_ocr_async.protocol.echoed_input import quoted, shown_path
 from clova_ocr_async.server_url import ServerURL
 
 if TYPE_CHECKING:
@@ -43,46 +40,8 @@ if TYPE_CHECKING:
 
 __all__ = ["DryRun", "dry_run", "is_new"]
 
-_NUMBER = re.compile(r"(\d[\d,]*|…)")
 _BLOCK = 64  # files that are looked up at one moment of the run, and between two iterations of the event loop
 _HASH_BYTES = 8  # two of a million images share these bytes with a chance of one in tens of millions
-_HINTS = {
-    "answered already": "not sent again",
-    "duplicates": "the same bytes under another name, paid once",
-    "ambiguous": "maybe billed, not sent without --retry-ambiguous",
-    "refused before": "no picture the service takes, not looked at again without --retry-failed",
-    "failed, not billed": "not sent without --retry-failed",
-    "failed, billed": "not sent without --retry-billed",
-    "in flight": "another process has sent them",
-}
-
-_OPTIONS = {
-    "--allow-truncated": "--allow-truncated sends it as it is",
-    "--pages": "--pages all reads each page",
-    "--prepare": "--prepare converts it",
-}
-
-
-class Reason:
-    """A reason why some files cannot be sent; their texts differ only in numbers.
-
-    Args:
-        first: The text for the first file.
-
-    Attributes:
-        count: The number of files.
-        text: The text, with the numbers that all of them share.
-    """
-
-    def __init__(self, first: str) -> None:
-        self.count = 0
-        self.text = first
-
-    def add(self, text: str) -> None:
-        """Count a file with this text."""
-        self.count += 1
-        parts = zip(_NUMBER.split(self.text), _NUMBER.split(text), strict=True)
-        self.text = "".join(known if known == found else "…" for known, found in parts)
 
 
 class DryRun:
@@ -97,13 +56,7 @@ class DryRun:
         loader: Reads and checks the images, as that of a client does.
 
     Attributes:
-        found: Files so far.
-        billable: Calls that would be billed.
-        assumed: How many of them are for pictures that would be converted or rendered first, which was not tried.
-        not_sent: Files that need no call, by reason.
-        billed_before: Calls that would be billed again, by the billing of the earlier call.
-        reasons: Files that cannot be sent, by reason.
-        skipped: Names of the first of them.
+        counts: The files and calls so far.
     """
 
     def __init__(
@@ -115,13 +68,7 @@ class DryRun:
         retry_billings: Collection[Billing] = (),
         loader: ImageLoader,
     ) -> None:
-        self.found = 0
-        self.billable = 0
-        self.assumed = 0
-        self.not_sent: Counter[str] = Counter()
-        self.billed_before: Counter[Billing] = Counter()
-        self.reasons: dict[str, Reason] = {}
-        self.skipped: list[str] = []
+        self.counts = DryRunCounts()
         self._documents = tuple(documents)
         self._reader = reader
         self._once = once
@@ -170,11 +117,11 @@ class DryRun:
 
     async def _add_block(self, images: Sequence[ListedImage]) -> None:
         for image, reason in zip(images, self._known_reasons(images), strict=True):
-            self.found += 1
+            self.counts.found += 1
             if reason is None:
                 await self._add_read(image)
             else:
-                self.not_sent[reason] += 1
+                self.counts.not_sent[reason] += 1
 
     def _known_reasons(self, images: Sequence[ListedImage]) -> list[str | None]:
         """Return why files that are as they were when they were read are not sent; None for each that must be read.
@@ -197,21 +144,21 @@ class DryRun:
         try:
             item, entry, is_assumed = await self._read(image)
         except ImageError as error:
-            self._skip(image, str(error))
+            self.counts.skip(image.path, image.page, str(error))
             return
         reason = None if entry is None else self._reason_not_sent(entry)
         number = hash((int.from_bytes(item.sha256[:_HASH_BYTES]), item.document, item.page, item.recipe))
         if reason is None and number in self._seen:
             reason = "duplicates"
         if reason is not None:
-            self.not_sent[reason] += 1
+            self.counts.not_sent[reason] += 1
         # Without a run no ledger remembers the bytes, so each copy is paid.
         if reason is None or not self._once:
-            self.billable += 1
-            self.assumed += is_assumed
+            self.counts.billable += 1
+            self.counts.assumed += is_assumed
             self._seen.add(number)
             if entry is not None and entry.state in FINISHED:
-                self.billed_before[entry.billing] += 1
+                self.counts.billed_before[entry.billing] += 1
 
     async def _read(self, image: ListedImage) -> tuple[Item, Entry | None, bool]:
         """Return what is billed once for an image, its entry in the ledger, and whether its preparation was not tried.
@@ -258,61 +205,6 @@ class DryRun:
             return "refused before"
         return "failed, billed" if entry.billing is Billing.BILLED else "failed, not billed"
 
-    def _skip(self, image: ListedImage, reason: str) -> None:
-        # Messages begin with the image; without it, files with the same fault have the same message and one line.
-        path, name = image.path, Path(image.path).name
-        for subject in (f"image {quoted(name)} ", f"image {quoted(name)}: ", f"{shown_path(path)}: "):
-            reason = reason.removeprefix(subject)
-        reason, _, way_out = for_shell(reason).partition(";")
-        # The other ways out are about one file, and this line is about many.
-        for option, use in _OPTIONS.items():
-            if option in way_out:
-                reason += f"; {use}"
-        self.reasons.setdefault(_NUMBER.sub("", reason), Reason(reason)).add(reason)
-        if len(self.skipped) < MAX_NAMED:
-            self.skipped.append(shown_path(str(image.source)))
-
-    def lines(self, *, used: int, max_calls: int | None, price: Decimal | None) -> Iterator[str]:
-        """Yield the lines of the result.
-
-        Args:
-            used: Calls of the run so far.
-            max_calls: Most calls over the whole life of the run; None for any number.
-            price: KRW per call; None if it is not known.
-        """
-        yield _line("images found", self.found)
-        for reason, hint in _HINTS.items():
-            if self.not_sent[reason]:
-                paid_twice = reason == "duplicates" and not self._once
-                yield _line(reason, self.not_sent[reason], _PAID_TWICE if paid_twice else hint)
-        # The most frequent reason first: one missing option often explains thousands of files.
-        for skipped in sorted(self.reasons.values(), key=lambda reason: -reason.count):
-            yield _line("skipped", skipped.count, skipped.text)
-        for name in self.skipped:
-            yield f"{'':<32}{name}"
-        yield _line("billable calls", self.billable, cost(price, self.billable).strip(" ()"))
-        if self.assumed:
-            yield _line("to be prepared", self.assumed, "of them; a dry run does not try that, and assumes success")
-        for billing, (title, hint) in _BILLED_BEFORE.items():
-            if count := self.billed_before[billing]:
-                yield _line(title, count, hint + cost(price, count))
-        if max_calls is not None:
-            # Never below 0: a limit may have been lowered below what is used already.
-            allowed = max(min(self.billable, max_calls - used), 0)
-            hint = f"of {max_calls:,}, {used:,} are used" + cost(price, allowed)
-            yield _line("within call limit", allowed, hint)
-
-
-_BILLED_BEFORE = {
-    Billing.BILLED: ("paid again", "of them for images that were paid for and not read"),
-    Billing.MAYBE_BILLED: ("maybe paid again", "of them for images that may have been paid for already"),
-}
-_PAID_TWICE = "the same bytes under another name, each paid; with --run once"
-
-
-def _line(title: str, count: int, hint: str = "") -> str:
-    return f"{title:<20}{count:>10,}  {hint}".rstrip()
-
 
 def _word(image: ListedImage) -> str:
     return str(image.document)
@@ -353,12 +245,12 @@ async def dry_run(
         status = None if reader is None else reader.status()
     kept, used = (None, 0) if status is None else (status.max_calls, status.calls)
     most = kept if max_calls is None else None if max_calls == "none" else max_calls
-    for line in dry.lines(used=used, max_calls=most, price=price):
+    for line in dry.counts.lines(once=run is not None, used=used, max_calls=most, price=price):
         click.echo(printable(line))
-    if not dry.found:
+    if not dry.counts.found:
         echo_stderr(search.absence(), even_when_quiet=True)
     echo_lines(search.remarks())
-    return exit_code(found=dry.found > 0)
+    return exit_code(found=dry.counts.found > 0)
 
 
 @contextlib.contextmanager

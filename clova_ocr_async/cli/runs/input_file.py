@@ -9,7 +9,7 @@ import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from clova_ocr_async.client.reading import read_path
+from clova_ocr_async.client.image_bytes import read_path
 from clova_ocr_async.host.archives import ArchiveError, hash_member, split_member_path, stat_file
 from clova_ocr_async.pictures.page import Page
 from clova_ocr_async.protocol.echoed_input import shown_path

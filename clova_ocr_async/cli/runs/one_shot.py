@@ -16,7 +16,14 @@ from clova_ocr_async.cli.runs.graceful_stop import GracefulStop, loop_signals
 from clova_ocr_async.cli.runs.line_writer import LineWriter, spare_output
 from clova_ocr_async.cli.terminal.counts import Counts
 from clova_ocr_async.cli.terminal.logs import COUNTER_THREAD
-from clova_ocr_async.cli.terminal.phrases import MAX_NAMED, format_gates, list_names, name_once, what_to_check
+from clova_ocr_async.cli.terminal.phrases import (
+    ERRORS_PAGE,
+    MAX_NAMED,
+    advice_on,
+    format_gates,
+    list_names,
+    name_once,
+)
 from clova_ocr_async.cli.terminal.progress import shown_progress
 from clova_ocr_async.cli.terminal.stderr import echo_lines, echo_stderr, is_quiet
 from clova_ocr_async.documents import DOCUMENTS
@@ -173,7 +180,9 @@ class OneShotRun:
         else:
             self._print_counts()
             if self.stopped is not None:
-                echo_stderr(f"stopped early: {self.stopped}{what_to_check(self.stopped)}", even_when_quiet=True)
+                echo_stderr(f"stopped early: {self.stopped}{advice_on(self.stopped)}", even_when_quiet=True)
+            elif self.counts.unread:
+                echo_stderr(f"the way out of each error: {ERRORS_PAGE}")
         error = self._writer.failure or self.stopped
         return exit_code(error, interrupted=interrupted, found=found, unread=self.counts.unread > 0)
 

@@ -16,7 +16,7 @@ from clova_ocr_async.cli.terminal.output_target import STANDARD, inspect_target
 from clova_ocr_async.cli.terminal.phrases import quote_path, quote_run
 from clova_ocr_async.cli.terminal.shell_hints import for_shell
 from clova_ocr_async.errors import ConfigurationError
-from clova_ocr_async.pictures.extras import load_module
+from clova_ocr_async.extras import load_module
 from clova_ocr_async.results.report.budget import MOST_DOCUMENTS
 from clova_ocr_async.results.rows import name_in_table
 from clova_ocr_async.server_url import ServerURL

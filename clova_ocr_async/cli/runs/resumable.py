@@ -20,7 +20,9 @@ from clova_ocr_async.cli.runs.unstored_answers import write_to_stdout
 from clova_ocr_async.cli.terminal.counts import Counts
 from clova_ocr_async.cli.terminal.output import OutputError
 from clova_ocr_async.cli.terminal.phrases import (
+    ERRORS_PAGE,
     MAX_NAMED,
+    advice_on,
     cost,
     format_gates,
     format_status,
@@ -28,7 +30,6 @@ from clova_ocr_async.cli.terminal.phrases import (
     name_once,
     quote_run,
     shown_run,
-    what_to_check,
     wrong_folder,
 )
 from clova_ocr_async.cli.terminal.progress import shown_progress
@@ -349,15 +350,14 @@ class ResumableRun:
             echo_stderr(str(error), even_when_quiet=True)
         else:
             if failures is not None:
-                echo_stderr(f"what was not read: {shown_path(str(failures))}")
+                echo_stderr(f"what was not read: {shown_path(str(failures))}; the way out: {ERRORS_PAGE}")
 
     def _print_next_step(self, status: RunStatus) -> None:
         if self._stopped is not None and not isinstance(self._stopped, InterruptError):
-            echo_stderr(f"stopped early: {self._stopped}{what_to_check(self._stopped)}", even_when_quiet=True)
+            echo_stderr(f"stopped early: {self._stopped}{advice_on(self._stopped)}", even_when_quiet=True)
         if status.images.get("pending") and (self._stopped is not None or self._stop_requests):
-            action = (
-                "raise the call limit and repeat" if isinstance(self._stopped, SpendingCeilingError) else "to go on"
-            )
+            at_limit = isinstance(self._stopped, SpendingCeilingError)
+            action = "raise the call limit and repeat" if at_limit else "to go on"
             echo_stderr(f"{action}: {self._settings.resume}", even_when_quiet=True)
         elif status.total:
             echo_stderr(f"for the results: clova-ocr export {quote_run(self._settings.run)}")

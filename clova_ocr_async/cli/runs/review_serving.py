@@ -22,9 +22,9 @@ from clova_ocr_async.cli.terminal.phrases import shown_run
 from clova_ocr_async.cli.terminal.shell_hints import for_shell
 from clova_ocr_async.cli.terminal.stderr import echo_stderr
 from clova_ocr_async.errors import ConfigurationError
+from clova_ocr_async.extras import load_module
 from clova_ocr_async.host.plural import plural
 from clova_ocr_async.ledger.opening import open_corrections, open_view
-from clova_ocr_async.pictures.extras import load_module
 from clova_ocr_async.protocol.echoed_input import shown
 from clova_ocr_async.results.report.pictures import picture_of
 from clova_ocr_async.results.review_server.server import ReviewServer

@@ -63,7 +63,7 @@ ROWS = ".rows"
 
 
 def remove_abandoned_beside(final: Path) -> None:
-    """Remove what a process that was killed has left of a file that was to appear under this name, or a similar one."""
+    """Remove temporary files of killed processes that were to appear under this name, or a similar one."""
     found = temporaries_beside(final)
     remove_abandoned(path for path in found if path.suffix != ROWS)
     for folder in found:

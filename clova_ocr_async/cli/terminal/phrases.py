@@ -11,7 +11,7 @@ import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from clova_ocr_async.errors import ConfigurationError, ConnectionFailedError
+from clova_ocr_async.errors import ClovaOCRError, ConfigurationError, ConnectionFailedError
 from clova_ocr_async.host.plural import plural
 from clova_ocr_async.protocol.echoed_input import shown_path
 from clova_ocr_async.server_url import POSTGRES, REDIS, ServerURL, read_server_url
@@ -23,12 +23,14 @@ if TYPE_CHECKING:
     from clova_ocr_async.client import ClovaOCRClient
     from clova_ocr_async.documents import Document
     from clova_ocr_async.domains.domain import Domain
-    from clova_ocr_async.errors import ClovaOCRError
     from clova_ocr_async.ledger.opening import RunLocation
     from clova_ocr_async.ledger.run_status import RunStatus
 
 __all__ = [
+    "ERRORS_PAGE",
     "MAX_NAMED",
+    "address_of",
+    "advice_on",
     "cost",
     "format_counts",
     "format_gates",
@@ -39,9 +41,11 @@ __all__ = [
     "quote_run",
     "resume_command",
     "shown_run",
-    "what_to_check",
     "wrong_folder",
 ]
+
+ERRORS_PAGE = "docs/errors.md"
+"""The page with the cause of each error, its cost and the way out: in the source, and on the documentation's site."""
 
 MAX_NAMED = 20
 """Most images that a message names; the results have all of them."""
@@ -157,15 +161,26 @@ def _can_show(text: str) -> bool:
     return all(character.isprintable() or character == "\n" for character in text)
 
 
-def what_to_check(error: ClovaOCRError | None) -> str:
-    """Return a hint for an error whose cause is on the user's side; empty for any other error."""
+def address_of(error: ClovaOCRError | None) -> str:
+    """Return the address of the section about an error, in brackets; empty for an error that needs none."""
+    kinds = [kind for kind in type(error).__mro__ if kind.__module__ == ClovaOCRError.__module__]
+    # The last one is the base. An error of the command line itself has no other, and no section; the message of a wrong
+    # setting names the setting and the way out.
+    if len(kinds) < 2 or kinds[0] is ConfigurationError:  # noqa: PLR2004 - a class and the base
+        return ""
+    return f" ({ERRORS_PAGE}#{kinds[0].__name__.lower()})"
+
+
+def advice_on(error: ClovaOCRError | None) -> str:
+    """Return the address of an error's section, after what there is to check if the cause is on the user's side."""
     if isinstance(error, ConnectionFailedError):
         # Other programs go through it, so its user may not expect that this one does not.
         unused = next((name for name in ("HTTPS_PROXY", "https_proxy") if os.environ.get(name)), None)
         hint = "" if unused is None else f" ({unused} is not used; CLOVA_OCR_PROXY is)"
         proxy = "--proxy or CLOVA_OCR_PROXY" if os.environ.get("CLOVA_OCR_PROXY") else "--proxy"
-        return f"; check the host of the invoke URL (clova-ocr doctor shows it), the network, and {proxy}{hint}"
-    return ""
+        check = f"check the host of the invoke URL (clova-ocr doctor shows it), the network, and {proxy}{hint}"
+        return f"; {check}{address_of(error)}"
+    return address_of(error)
 
 
 def resume_command(program: str, arguments: Sequence[str]) -> str:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Generic, Self
 
+import anyio.to_thread
 import msgspec
 
 from clova_ocr_async.client.deadline import Deadline
@@ -25,6 +27,7 @@ from clova_ocr_async.errors import (
     RateLimitError,
     ServerError,
 )
+from clova_ocr_async.host.tasks import LARGE
 from clova_ocr_async.protocol.image import Image
 from clova_ocr_async.protocol.request import build_request
 from clova_ocr_async.protocol.response import HTTPResponse, decode_response
@@ -43,8 +46,8 @@ class CallHistory(msgspec.Struct):
     """Failed requests of one call, as far as the retry policy needs them.
 
     Attributes:
-        attempts: Failed requests that count against ``max_attempts``. Those refused for the rate (0025) or the quota
-            (0023), and those sent to a domain that cannot serve, do not count.
+        attempts: Failed requests that count against ``max_attempts``. Those refused for the rate or the quota, and
+            those sent to a domain that cannot serve, do not count.
         server_errors: Attempts that ended in a server's passing error.
         maybe_billed: Requests of which it is unknown whether they were billed.
         billing: The worst billing over all requests.
@@ -277,6 +280,12 @@ class Call(msgspec.Struct, Generic[DocumentT]):
             ClovaOCRError: The answer is an error, cannot be decoded, or belongs to another call.
         """
         return decode_response(response, self.document, request_id=self.request_id, redact=self.request.redact)
+
+    async def decode_unblocking(self, response: HTTPResponse) -> Recognition[DocumentT]:
+        """Return the recognition in an answer, as ``decode``, a large one decoded in a thread."""
+        if len(response.body) > LARGE:
+            return await anyio.to_thread.run_sync(partial(self.decode, response))
+        return self.decode(response)
 
     def end_timing_probe(self) -> None:
         """Let another call measure the answer times, if this one does."""

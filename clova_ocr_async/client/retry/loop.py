@@ -81,7 +81,8 @@ class RetryLoop:
         elif isinstance(error, AuthenticationError | DomainError):
             when = "to another domain"
         logger.log(level, "call %s, request %d, is sent again %s: %r", call.request_id, call.sent + 1, when, error)
-        notify(self._hooks, RetryScheduled(call.request_id, call.sent, decision.delay, error, context=call.context))
+        if self._hooks:
+            notify(self._hooks, RetryScheduled(call.request_id, call.sent, decision.delay, error, context=call.context))
 
 
 def _pause_of(decision: Decision) -> float:

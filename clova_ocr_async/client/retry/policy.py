@@ -48,6 +48,9 @@ _LONGEST_RETRY_AFTER = 120.0  # seconds; a quota that asks for more means "later
 class RetryPolicy:
     """The conditions under which a failed request is sent again.
 
+    Examples:
+        >>> client = ClovaOCRClient(domain, retry=RetryPolicy(max_attempts=5, server_errors="park"))
+
     Attributes:
         max_attempts: Requests of one call; those refused for rate or quota do not count.
         ambiguous: The choice when a request may have been billed and its answer is lost: "park" raises (in a batch: one

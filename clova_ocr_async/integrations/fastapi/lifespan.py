@@ -39,7 +39,7 @@ def client_lifespan(
         make_client: Returns a client that is not open yet, such as ``ClovaOCRClient.from_env``. It is called at each
             start of the app, in each worker process.
 
-    Example:
+    Examples:
         >>> app = FastAPI(lifespan=client_lifespan(ClovaOCRClient.from_env))
 
         Together with a lifespan of your own:

@@ -150,7 +150,7 @@ def problem_response(problem: ProblemDetails, *, retry_after: float | None = Non
 
 
 def error_response(error: ClovaOCRError, billing: Billing | None = None) -> Response:
-    """Return an error as a response, and log what the operator must repair.
+    """Return an error as a response, and log a failure that is not the caller's.
 
     Args:
         error: The error.
@@ -159,8 +159,11 @@ def error_response(error: ClovaOCRError, billing: Billing | None = None) -> Resp
     problem = problem_of(error)
     if billing is not None:
         problem = msgspec.structs.replace(problem, billing=billing.name.lower())
-    if problem.status == _INTERNAL.status or isinstance(error, QuotaExceededError | ConfigurationError):
-        logger.error("an upload was not read: %s", error)
+    # The answer does not say why, so the log must. An overload repairs itself, and has too many refusals to log.
+    if problem.status >= _INTERNAL.status and not isinstance(error, OverloadedError):
+        to_repair = QuotaExceededError | DiskFullError | ConfigurationError
+        repair = problem.status == _INTERNAL.status or isinstance(error, to_repair)
+        logger.log(logging.ERROR if repair else logging.WARNING, "an upload was not read: %s", error)
     # A rate limit passes with the next answer.
     retry_after: float | None = getattr(error, "retry_after", None) or (
         1.0 if problem.status == _RATE_LIMITED else None

@@ -132,19 +132,19 @@ class _Uploads:
 
         async def read_document(request: Request, client: Annotated[ClovaOCRClient, Depends(get_client)]) -> Response:
             try:
-                response = await self._read(request, client, document)
+                return await self._read(request, client, document)
             except ClientDisconnect:
                 return Response(status_code=_CLIENT_GONE)
             except UploadError as error:
-                response = problem_response(error.problem)
+                refusal = problem_response(error.problem)
             except ClovaOCRError as error:
-                response = error_response(error)
+                refusal = error_response(error)
             # A server reads and drops the rest of a body to keep the connection, however large it is.
             if not can_drain(dict(request.scope["headers"]), self._max_bytes) and request.scope[
                 "http_version"
             ].startswith("1"):
-                response.headers["Connection"] = "close"
-            return response
+                refusal.headers["Connection"] = "close"
+            return refusal
 
         # FastAPI looks up the names of annotations in the globals of the module, where these are.
         return read_document
@@ -155,9 +155,7 @@ class _Uploads:
         now = asyncio.get_running_loop().time()
         with shedder.upload(client.backlog(document), now, _caller(request, headers)):
             # In no variable, which a crash reporter would print.
-            call = self._calls.join(
-                client, await read_file(headers, request.receive, self._max_bytes), document, shedder
-            )
+            call = self._calls.join(client, await read_file(headers, request, self._max_bytes), document, shedder)
         outcome, billing = await self._calls.outcome(call, request.receive)
         if isinstance(outcome, ClovaOCRError):
             return error_response(outcome, billing)

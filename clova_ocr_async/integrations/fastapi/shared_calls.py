@@ -105,7 +105,7 @@ class SharedCalls:
             ClientDisconnect: The client of the request has gone.
         """
         call.callers += 1
-        gone = asyncio.ensure_future(_disconnected(receive))
+        gone = asyncio.create_task(_disconnected(receive))
         try:
             await asyncio.wait((call.task, gone), return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -128,7 +128,7 @@ class SharedCalls:
 
     def _begin(self, client: ClovaOCRClient, data: bytes, document: type[Document], load: LoadShedder) -> SharedCall:
         key = client, document, len(data)
-        call = SharedCall(asyncio.ensure_future(client.recognize(data, document)), data, key)
+        call = SharedCall(asyncio.create_task(client.recognize(data, document)), data, key)
         self._open.setdefault(key, []).append(call)
         self._tasks.add(call.task)
         load.calls += 1

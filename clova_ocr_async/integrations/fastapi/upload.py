@@ -8,24 +8,31 @@ from __future__ import annotations
 
 import asyncio
 import re
-from typing import TYPE_CHECKING, Any
+from contextlib import aclosing
+from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
-from starlette.requests import ClientDisconnect
 
+from clova_ocr_async import ConfigurationError
 from clova_ocr_async.integrations.fastapi.problems import BAD_FORM, NOT_A_FORM, TOO_LARGE, TOO_SLOW, ProblemDetails
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping
+    from collections.abc import AsyncGenerator, Iterator, Mapping
+
+    from starlette.requests import Request
 
     Headers = Mapping[bytes, bytes]
-    Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 
 __all__ = ["FIELD", "UploadError", "can_drain", "file_in_form", "read_file"]
 
 FIELD = "file"
 _FORM_BYTES = 64 * 1024  # of a form beside its file: boundaries, headers, small fields
 _STALLED_AFTER, _LONGEST = 30.0, 300.0  # seconds without a byte; of an upload
+_WATCHED_EVERY = 1.0  # seconds; a timer that is moved with each chunk would cost more than the chunk
+_PARSED_BEFORE = (
+    "a dependency or a middleware has parsed the form of the upload, which the routes of ocr_router parse themselves; "
+    "it may read request.body() or the headers instead, or the picture goes to a handler of your own"
+)
 # A hostile form must not keep the event loop busy.
 _MAX_PARTS = 16
 _MAX_HEADERS = 4096  # bytes, of a part
@@ -58,49 +65,51 @@ def _length(headers: Headers) -> int | None:
     return int(value) if value.isdigit() else None
 
 
-async def read_file(headers: Headers, receive: Receive, max_bytes: int) -> bytes:
+async def read_file(headers: Headers, request: Request, max_bytes: int) -> bytes:
     """Read the file of a form.
 
     Args:
         headers: The headers of the request.
-        receive: Returns the messages of the request, whose body was not read yet.
+        request: The request. Its body may have been read with ``request.body()``, as a signature or Sentry needs it.
         max_bytes: Bytes that the file may have.
 
     Raises:
         ClientDisconnect: The client has gone.
         UploadError: It is not such a form, or the file is too large.
+        ConfigurationError: Other code has parsed the form, and its bytes are gone.
     """
     boundary = _boundary(headers.get(b"content-type", b""))
     if (_length(headers) or 0) > max_bytes + _FORM_BYTES:
         raise _too_large(max_bytes)
     try:
-        async with asyncio.timeout(_STALLED_AFTER) as stalled:
-            body = await _read_body(receive, max_bytes, stalled)
+        async with asyncio.timeout(_STALLED_AFTER) as stalled, aclosing(request.stream()) as chunks:
+            body = await _read_body(chunks, max_bytes, stalled)
     except TimeoutError:
         detail = f"no byte arrived for {_STALLED_AFTER:g} s, or not all within {_LONGEST:g} s"
         raise UploadError(TOO_SLOW, detail) from None
+    except RuntimeError:  # Starlette's, for a body that was read and not kept
+        raise ConfigurationError(_PARSED_BEFORE) from None
     data = file_in_form(body, boundary)
     if len(data) > max_bytes:
         raise _too_large(max_bytes)
     return data
 
 
-async def _read_body(receive: Receive, max_bytes: int, stalled: asyncio.Timeout) -> bytes:
-    chunks: list[bytes] = []
+async def _read_body(chunks: AsyncGenerator[bytes], max_bytes: int, stalled: asyncio.Timeout) -> bytes:
+    kept: list[bytes] = []
     left = max_bytes + _FORM_BYTES
     loop = asyncio.get_running_loop()
-    latest = loop.time() + _LONGEST
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise ClientDisconnect
-        chunks.append(message.get("body", b""))
-        left -= len(chunks[-1])
+    began = watched = loop.time()
+    async for chunk in chunks:
+        kept.append(chunk)
+        left -= len(chunk)
         if left < 0:
             raise _too_large(max_bytes)
-        if not message.get("more_body", False):
-            return b"".join(chunks)
-        stalled.reschedule(min(loop.time() + _STALLED_AFTER, latest))
+        now = loop.time()
+        if now - watched > _WATCHED_EVERY:
+            stalled.reschedule(min(now + _STALLED_AFTER, began + _LONGEST))
+            watched = now
+    return b"".join(filter(None, kept))  # the last one is empty: one chunk alone is not copied
 
 
 def _too_large(max_bytes: int) -> UploadError:

@@ -46,7 +46,7 @@ from clova_ocr_async.ledger.states import (
 )
 from clova_ocr_async.ledger.stored_values import entry_of, sealed_answer, sealed_columns, sealed_failure
 from clova_ocr_async.ledger.waiting import Waiters
-from clova_ocr_async.protocol.answer_identity import is_answer_to
+from clova_ocr_async.protocol.response import is_answer_to
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence

@@ -7,14 +7,13 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from clova_ocr_async.errors import DiskFullError, LedgerError
-from clova_ocr_async.ledger.private_file import file_error
 from clova_ocr_async.ledger.sqlite.lock_wait import is_locked, locking_pid
 
 if TYPE_CHECKING:
     from collections.abc import Generator
     from pathlib import Path
 
-__all__ = ["LockTimeoutError", "file_error", "ledger_error", "translate_sqlite_errors"]
+__all__ = ["LockTimeoutError", "ledger_error", "translate_sqlite_errors"]
 
 # A full disk shows as FULL, IOERR or CANTOPEN, by the file that could not grow. READONLY: it was remounted read-only.
 _NOT_WRITABLE = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN})

@@ -51,7 +51,7 @@ from clova_ocr_async.ledger.states import (
 )
 from clova_ocr_async.ledger.stored_values import entry_of, sealed_answer, sealed_columns, sealed_failure
 from clova_ocr_async.ledger.waiting import Waiters
-from clova_ocr_async.protocol.answer_identity import is_answer_to
+from clova_ocr_async.protocol.response import is_answer_to
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -72,6 +72,9 @@ class SqliteLedger:
     """The ``RunLedger`` of a run directory.
 
     Several processes may have one open. The work of a dead one is taken over.
+
+    Examples:
+        >>> dispatcher = BatchDispatcher(client, ledger=SqliteLedger("run/", max_calls=1000))
 
     Args:
         folder: The run directory; made if it is not there, readable by its owner only.

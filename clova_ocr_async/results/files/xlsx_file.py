@@ -35,6 +35,7 @@ _NARROW, _WIDE = 14, 28  # characters of a column
 _CREATED = dt.datetime(2000, 1, 1)  # noqa: DTZ001 - the format has no time zones
 _SAFE = {
     "constant_memory": True,
+    "use_zip64": True,  # only where a sheet has more than 4 GiB, which would be an error
     "strings_to_formulas": False,
     "strings_to_numbers": False,
     "strings_to_urls": False,
@@ -81,7 +82,7 @@ class XlsxFile:
             ]
         for row, line in enumerate(lines):
             for place, text in enumerate(line):
-                _checked(sheet.write_string(row, place, text))
+                _write_text(sheet, row, place, text)
 
     def close(self) -> None:
         """Write the file.
@@ -138,7 +139,7 @@ class XlsxSheet:
         self._sheet = self._book.add_worksheet(self._name if self._sheets == 1 else f"{self._name} {self._sheets}")
         for place, (column, heading) in enumerate(zip(self._columns, self._headings, strict=True)):
             self._sheet.set_column(place, place, _WIDE if column.type == "text" else _NARROW)
-            _checked(self._sheet.write_string(0, place, heading, self._formats["heading"]))
+            _write_text(self._sheet, 0, place, heading, self._formats["heading"])
         self._sheet.freeze_panes(1, 0)
         # Card and business numbers are text on purpose; without this each cell has a green corner.
         self._sheet.ignore_errors({"number_stored_as_text": "A1:XFD1048576"})
@@ -162,7 +163,7 @@ class XlsxSheet:
         sheet, at = self._sheet, self._rows
         match value:
             case str():
-                _checked(sheet.write_string(at, place, self._fitting(value, column, row), self._formats["text"]))
+                _write_text(sheet, at, place, self._fitting(value, column, row), self._formats["text"])
             case bool():
                 _checked(sheet.write_boolean(at, place, value))
             case dt.date() if value.year >= _FIRST_YEAR:
@@ -170,9 +171,9 @@ class XlsxSheet:
             case dt.time():
                 _checked(sheet.write_datetime(at, place, value, self._formats["time"]))
             case dt.date():
-                _checked(sheet.write_string(at, place, value.isoformat(), self._formats["text"]))
+                _write_text(sheet, at, place, value.isoformat(), self._formats["text"])
             case int() | Decimal() if len(Decimal(value).normalize().as_tuple().digits) > _EXACT_DIGITS:
-                _checked(sheet.write_string(at, place, f"{Decimal(value):f}", self._formats["text"]))
+                _write_text(sheet, at, place, f"{Decimal(value):f}", self._formats["text"])
             case Decimal():
                 kind = "integer" if value == value.to_integral_value() else "fraction"
                 _checked(sheet.write_number(at, place, float(value), self._formats[kind]))
@@ -200,6 +201,15 @@ class XlsxSheet:
                 column.name,
                 _LONGEST_CELL,
             )
+
+
+def _write_text(sheet: Any, row: int, place: int, text: str, *format_: Any) -> None:
+    # XlsxWriter takes such a text for its own markup of a rich string, and puts it into the file as it is.
+    if text.startswith("<r>") and text.endswith("</r>"):
+        # The text of a rich string is escaped; it needs three parts.
+        _checked(sheet.write_rich_string(row, place, "<", "r", text[2:], *format_))
+    else:
+        _checked(sheet.write_string(row, place, text, *format_))
 
 
 def _checked(code: int) -> None:

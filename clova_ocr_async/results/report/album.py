@@ -13,7 +13,7 @@ from clova_ocr_async.host.archives import split_member_path
 from clova_ocr_async.pictures.headers import read_header
 from clova_ocr_async.results.picture_files import copy_name, kept_hashes
 from clova_ocr_async.results.report.page import picture, thumbnail
-from clova_ocr_async.results.report.pictures import ShownPicture, picture_of, reason_without
+from clova_ocr_async.results.report.pictures import ShownPicture, picture_of, reason_without, shows_unread
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -96,8 +96,9 @@ class Album:
             number: The number of the row.
         """
         wanted = self.pictures != "none" or self.budget.has_thumbnail(number)
-        if reading.recognition is None or not wanted or self.missing is not None:
-            self.small += reading.recognition is not None and not wanted
+        there = reading.recognition is not None or shows_unread(reading, self.policy)
+        if not (there and wanted) or self.missing is not None:
+            self.small += there and not wanted
             return Shown({})
         try:
             return self._shown(self.picture_of(reading, self.policy), reading, number)

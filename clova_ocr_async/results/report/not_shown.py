@@ -1,4 +1,4 @@
-"""What the page does not show, in words: a reader must not take a part for the whole."""
+"""Parts of a run that the page does not show, in words: a reader must not take a part for the whole."""
 
 from __future__ import annotations
 

@@ -168,16 +168,31 @@ def _plain(row: Mapping[str, Any], language: Language) -> dict[str, Any]:
     """Return the cells of a row in the plain table."""
     error: Mapping[str, Any] = row.get("error") or {}
     fields: Sequence[Mapping[str, Any]] = row.get("fields") or ()
-    reasons = [reason for field in fields for reason in field.get("why") or ()]
+    reasons = [_reason(reason, language) for field in fields for reason in field.get("why") or ()]
+    why = error.get("message") or "; ".join(dict.fromkeys(reasons))
     return {
-        "number": row["n"],
-        "file": row.get("file") or row.get("source") or "",
+        "number": row["n"] + 1,
+        "file": str(row.get("file") or row.get("source") or "").translate(_TURNS),
         "page": row.get("page") or "",
         "document": word(f"document.{row.get('document')}", language) if row.get("document") else "",
         "status": word(f"status.{row.get('status')}", language),
         "billed": word(_billing(row), language),
-        "why": error.get("message") or "; ".join(dict.fromkeys(reasons)),
+        "why": why.translate(_TURNS),
     }
+
+
+# Marks that turn the direction of the text after them, so that one name looks like another.
+_TURNS = {mark: f"[U+{mark:X}]" for mark in (*range(0x202A, 0x202F), *range(0x2066, 0x206A))}
+
+
+def _reason(reason: str, language: Language) -> str:
+    """Return a reason in the words of a language, as the script of the page words it."""
+    kind, _, rest = reason.partition(": ")
+    if rest and f"check.{kind}" in _texts()["words"]:
+        return f"{word(f'check.{kind}', language)}: {_reason(rest, language)}"
+    if reason.startswith("confidence "):
+        return word("why.confidence", language).format(c=reason.removeprefix("confidence "))
+    return str(_texts()["reasons"].get(reason, reason)) if language == "ko" else reason
 
 
 def _billing(row: Mapping[str, Any]) -> str:

@@ -1,7 +1,8 @@
 """The pictures of the report: the originals as a viewer shows them, masked if the page is.
 
 A picture is shown for certain or not at all: one that cannot be masked, is gone or has changed has a reason in its
-place, and the page goes on without it.
+place, and the page goes on without it. What stands on a picture that was not read is not known. So a masked page does
+not show it, and a page that is not masked shows it without boxes.
 """
 
 from __future__ import annotations
@@ -9,9 +10,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from clova_ocr_async.errors import ImageError, RedactionError
-from clova_ocr_async.pictures.extras import load_module
-from clova_ocr_async.results.original_picture import open_original
-from clova_ocr_async.results.picture_files import draw_original
+from clova_ocr_async.extras import load_module
+from clova_ocr_async.results.original_picture import open_original, open_unread
+from clova_ocr_async.results.picture_files import draw_file, draw_original
 from clova_ocr_async.results.picture_redaction import masked_picture
 from clova_ocr_async.results.report.rows import Place, points_of
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from clova_ocr_async.results.report.reading import Reading
     from clova_ocr_async.results.sensitive_paths import Policy
 
-__all__ = ["ShownPicture", "picture_of", "reason_without"]
+__all__ = ["ShownPicture", "picture_of", "reason_without", "shows_unread"]
 
 _THUMBNAIL = (200, 35)  # pixels of the longest side, and the quality: 2 kB of a receipt
 _EMBEDDED = (1600, 75)  # enough to read a receipt by
@@ -63,6 +64,16 @@ class ShownPicture(NamedTuple):
         return drawing.encode_pixels(self.original.pixels, output), "png" if output == "png" else "jpg"
 
 
+def shows_unread(reading: Reading, policy: Policy | None) -> bool:
+    """Return whether a page shows the picture of an image that was not read, if its file is there.
+
+    Args:
+        reading: The record.
+        policy: As in ``read_record``.
+    """
+    return policy is None and reading.recognition is None and reading.entry is not None
+
+
 def picture_of(reading: Reading, policy: Policy | None, hashes: FileHashes | None = None) -> ShownPicture:
     """Return the picture of an image of a run, masked if a policy is given.
 
@@ -73,12 +84,15 @@ def picture_of(reading: Reading, policy: Policy | None, hashes: FileHashes | Non
 
     Raises:
         ConfigurationError: The extra ``pictures`` is not installed.
-        ImageError: There is no such picture: the image was not read, or its file is gone or has changed.
+        ImageError: There is no such picture: its file is gone, has changed, or is not a picture.
         RedactionError: The picture cannot be masked for certain.
     """
 
+    def draw_unread(image: bytes | Page) -> ShownPicture:
+        return ShownPicture(open_unread(image), _bytes_of(image))
+
     def draw(image: bytes | Page, recognition: Recognition[Any]) -> ShownPicture:
-        data = image if isinstance(image, bytes) else b""
+        data = _bytes_of(image)
         if policy is None:
             return ShownPicture(open_original(image, recognition, points_of(recognition)), data)
         # Before the picture: what cannot be masked in the text is not shown on the picture either.
@@ -86,7 +100,13 @@ def picture_of(reading: Reading, policy: Policy | None, hashes: FileHashes | Non
             raise reading.refused
         return ShownPicture(masked_picture(image, recognition, policy), data)
 
+    if reading.entry is not None and shows_unread(reading, policy):
+        return draw_file(reading.record, reading.entry.item.sha256, draw_unread, hashes)
     return draw_original(reading.record, reading.recognition, draw, hashes)
+
+
+def _bytes_of(image: bytes | Page) -> bytes:
+    return image if isinstance(image, bytes) else b""
 
 
 def reason_without(error: ImageError | RedactionError, reading: Reading, words: Callable[[str], str]) -> Text:

@@ -7,8 +7,11 @@ key for one of these.
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
 
 from clova_ocr_async.batch.outcome import Success
 from clova_ocr_async.errors import APIError, RecognitionError
@@ -85,6 +88,7 @@ def row_of(
         "seconds": None if reading.entry is None else round(reading.entry.elapsed, 3),
         "error": None if error is None else _error(error, reading, words),
         "cause": None if cause is None else cause.id,
+        "columns": _own_columns(reading),
     }
     found = {"n": number} | {key: value for key, value in row.items() if value}
     # A lowest confidence of 0 means something, unlike that of an answer whose confidences are all 0.
@@ -103,6 +107,18 @@ def _file_name(reading: Reading) -> str:
     if record.path is not None:
         return PurePosixPath(reading.text(name_in_table(record.path))).name
     return "" if reading.entry is None else f"sha256 {reading.entry.item.sha256.hex()[:12]}…"
+
+
+def _own_columns(reading: Reading) -> dict[str, str]:
+    """Return the columns of its own that a list gave the image, as text; none that another program has broken."""
+    with suppress(msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        found = msgspec.json.decode(reading.record.columns, type=dict[str, Any])
+        texts = {
+            name: value if isinstance(value, str) else msgspec.json.encode(value).decode()
+            for name, value in found.items()
+        }
+        return {reading.text(name): reading.text(text) for name, text in texts.items() if text not in {"", "null"}}
+    return {}
 
 
 def _error(error: ClovaOCRError, reading: Reading, words: Callable[[str], str]) -> dict[str, Any]:
@@ -147,7 +163,7 @@ def _fields(reading: Reading, shown: Recognition[Any], way: Way) -> Iterator[dic
         why = reasons.get(field.path) or reasons.get(bare)
         seen |= {field.path, bare}
         yield _field(field, way, why=why, judged=judged, hidden=_is_hidden(field, plain))
-    # The lines of a receipt as a whole are no field; the check that compares their sum is a row of its own.
+    # The lines of a receipt as a whole are not a field; the check that compares their sum is a row of its own.
     for path, why in reasons.items():
         if path not in seen and path not in _WHOLES:
             yield {"p": path, "t": "", "why": why}

@@ -39,6 +39,7 @@ _LOOPBACK = "127.0.0.1"
 _TOKEN_BYTES = 32
 _MAX_BODY = 64 * 1024  # bytes; a change has a value of 2,000 characters at the most, and one of its old
 _DIGITS = 9  # of a number in a query
+_PATIENCE = 5.0  # seconds at the end for requests that have begun; a picture takes up to three
 
 _HEADERS = {
     "Cache-Control": "no-store",
@@ -117,6 +118,8 @@ class ReviewServer:
         port: The port; 0 for a free one.
         make_token: Returns a secret text of some random bytes.
         words: Returns the message of an error in the words of the place where the review was started.
+        patience: The seconds that the end waits for requests that have begun. A change that the run was asked for is
+            waited for in any case.
 
     Raises:
         ConfigurationError: On entering: the port is not free.
@@ -132,6 +135,7 @@ class ReviewServer:
         port: int = 0,
         make_token: Callable[[int], str] = secrets.token_urlsafe,
         words: Callable[[str], str] = str,
+        patience: float = _PATIENCE,
     ) -> None:
         self._open_session = open_session
         self._shell = shell
@@ -139,13 +143,13 @@ class ReviewServer:
         self._port = port
         self._token = make_token(_TOKEN_BYTES)
         self._words = words
+        self._patience = patience
         # One thread: the run's connections belong to it, and each change sees the ones before it.
         self._thread = ThreadPoolExecutor(1, "clova-ocr-review")
         # One picture at a time: a decoded one may take hundreds of megabytes.
         self._picture_thread = ThreadPoolExecutor(1, "clova-ocr-pictures")
         self._entered: AbstractContextManager[ReviewSession] | None = None
         self._loading: asyncio.Task[None] | None = None
-        self._hosts: set[str] = set()
         self.recorded = 0
         """Corrections that were recorded, once the server has ended."""
 
@@ -153,6 +157,10 @@ class ReviewServer:
     def address(self) -> str:
         """The address of the page, with the token; a secret, since it lets a program read and correct the run."""
         return f"http://{_LOOPBACK}:{self._port}/#token={self._token}"
+
+    @property
+    def _hosts(self) -> frozenset[str]:
+        return frozenset(f"{name}:{self._port}" for name in (_LOOPBACK, "localhost"))
 
     async def __aenter__(self) -> Self:
         application = web.Application(middlewares=[self._guarded], client_max_size=_MAX_BODY)
@@ -164,7 +172,7 @@ class ReviewServer:
         application.router.add_get("/api/corrections", self._corrections)
         for name, kind in _CHANGES.items():
             application.router.add_post(f"/api/{name}", partial(self._change, kind=kind))
-        self._runner = web.AppRunner(application, access_log=None, handle_signals=False)
+        self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=self._patience)
         try:
             await self._runner.setup()
             await self._in_thread(self._enter)
@@ -201,7 +209,6 @@ class ReviewServer:
         except OSError as error:
             raise ConfigurationError(f"cannot listen at port {self._port}: {error.strerror}") from None
         self._port = int(self._runner.addresses[0][1])
-        self._hosts = {f"{name}:{self._port}" for name in (_LOOPBACK, "localhost")}
 
     async def __aexit__(self, *_: object) -> None:
         if self._loading is not None:
@@ -289,7 +296,7 @@ class ReviewServer:
         if request.content_type != "application/json":
             raise InvalidChangeError("a change is sent as application/json")
         try:
-            body = msgspec.json.decode(await request.read(), type=kind)
+            body = msgspec.json.decode(await _body_of(request), type=kind)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise InvalidChangeError(f"the change is not of the right form: {error}") from None
         changed = await self._in_thread(lambda: body.make(self._session))
@@ -300,6 +307,13 @@ async def _protect(_: web.Request, response: web.StreamResponse) -> None:
     """Add the headers that every answer has."""
     response.headers.update(_HEADERS)
     response.headers.setdefault("Content-Security-Policy", _ALL)
+
+
+async def _body_of(request: web.Request) -> bytes:
+    try:
+        return await request.read()
+    except (web.RequestPayloadError, ConnectionError) as error:
+        raise InvalidChangeError(f"the body of the change did not arrive whole ({type(error).__name__})") from None
 
 
 def _json(status: int, content: dict[str, Any]) -> web.Response:

@@ -27,6 +27,7 @@ from clova_ocr_async.results.corrections import (
 )
 from clova_ocr_async.results.possible_copies import PossibleCopies
 from clova_ocr_async.results.redaction import rule_at
+from clova_ocr_async.results.report.pictures import shows_unread
 from clova_ocr_async.results.report.reading import read_record
 from clova_ocr_async.results.report.reviewed_rows import reviewed_row, value_of
 from clova_ocr_async.results.report.rows import row_of
@@ -236,7 +237,8 @@ class ReviewSession:
         others = answer_texts(DOCUMENTS[record.document], review)
         reading = read_record(record, self._options.policy, others)
         row = row_of(reading, number, words=self._options.words)
-        if reading.shown is not None and record.path is not None:
+        shows = reading.shown is not None or shows_unread(reading, self._options.policy)
+        if shows and record.path is not None:
             row["picture"] = "served"
         return reading, reviewed_row(row, review, reading.masking)
 

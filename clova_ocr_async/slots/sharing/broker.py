@@ -134,7 +134,7 @@ class SlotBroker:
             ceiling=at_once if seen.share is None else min(at_once, seen.share),
             in_flight=self._held[key],
             elsewhere=seen.elsewhere,
-            waiting=self._queue.length(key),
+            waiting=self._queue.lengths[key],
             rejections=self._refused[key],
             pace=seen.limit.pacer.rate,
         )
@@ -214,7 +214,7 @@ class SlotBroker:
         return any(self._held.values()) or self._is_awaited()
 
     def _is_awaited(self) -> bool:
-        return any(self._queue.length(key) for key in self._domains)
+        return any(self._queue.lengths[key] for key in self._domains)
 
     def _needs_sync(self, waiter: Waiter[Grant]) -> bool:
         """Return whether a new waiter goes before one that the store was given, or all of those are served."""
@@ -229,7 +229,7 @@ class SlotBroker:
         # Else the last sync's waiters are still all there are. To look for them takes a pass over the whole queue.
         if self._has_unsynced or not self._is_awaited():
             waiting = {
-                key: self._queue.peek_many(key, _MAX_WAITERS) for key in self._domains if self._queue.length(key)
+                key: self._queue.peek_many(key, _MAX_WAITERS) for key in self._domains if self._queue.lengths[key]
             }
             self._sync.waiting = waiting
             self._has_unsynced = any(len(waiters) == _MAX_WAITERS for waiters in waiting.values())

@@ -1,4 +1,4 @@
-"""What a process does while the store of its slots is away: it goes on with its last share.
+"""Outage of the store of shared slots: each process goes on with its last share.
 
 The *share* of a process is the calls that it had in flight at its last sync with the store. No other process was
 granted those slots. So if every process keeps to its share, no more calls are in flight than before the outage. A

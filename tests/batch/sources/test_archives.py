@@ -16,7 +16,7 @@ from clova_ocr_async.batch.hashing import file_at, size_to_read, stamp_of
 from clova_ocr_async.batch.ledgered import is_gone
 from clova_ocr_async.batch.sources.archives import members_in
 from clova_ocr_async.batch.sources.exclusions import Exclusions
-from clova_ocr_async.client.loading import load_image
+from clova_ocr_async.client.loading import ImageLoader
 from clova_ocr_async.emulator import draw_sample
 from clova_ocr_async.errors import ConfigurationError, ImageError
 from clova_ocr_async.pictures.page import Page
@@ -43,7 +43,7 @@ async def test_a_picture_of_an_archive_is_read_in_place(tmp_path: Path) -> None:
     """The client reads such a path as any other, under the name of the member, and writes nothing to the disk."""
     archive = write_zip(tmp_path / "a.zip", Member(b"sub/x.png", PNG))
     for path in images_in(archive):
-        image = (await load_image(path, ImageLimits())).image
+        image = (await ImageLoader(ImageLimits()).load(path)).image
         assert (image.data, image.name) == (PNG, "x.png")
     assert [entry.name for entry in os.scandir(tmp_path)] == ["a.zip"]
 
@@ -64,7 +64,7 @@ async def test_a_member_that_cannot_be_read_is_an_image_error(tmp_path: Path, me
     """A fault of a member is an error of that image, which names it."""
     archive = write_zip(tmp_path / "a.zip", member)
     with pytest.raises(ImageError) as error:
-        await load_image(f"{archive}!/x.png", ImageLimits())
+        await ImageLoader(ImageLimits()).load(f"{archive}!/x.png")
     assert str(error.value).removeprefix(f"{tmp_path}/").startswith(why)
 
 
@@ -79,7 +79,7 @@ async def test_an_archive_that_cannot_be_opened_is_an_image_error(
 
     monkeypatch.setattr("clova_ocr_async.host.archives.open_to_read", failing)
     with pytest.raises(ImageError, match=r"a\.zip: Input/output error"):
-        await load_image(f"{archive}!/x.png", ImageLimits())
+        await ImageLoader(ImageLimits()).load(f"{archive}!/x.png")
     archive.touch()
     with pytest.raises(ConfigurationError, match=r"a\.zip: Input/output error"):
         images_in(archive)

@@ -5,6 +5,7 @@ import os
 import re
 from typing import TYPE_CHECKING
 
+import PIL.Image
 from support.commands import clova_ocr, resumable_run
 from support.fakes import FakeTransport, Held
 from support.files import heic, saved_pages
@@ -97,6 +98,19 @@ def test_a_dry_run_names_the_options_that_read_more(tmp_path: Path) -> None:
     dry = clova_ocr("batch", "receipt", tmp_path, "--dry-run")
     assert "is HEIC/HEIF, and the service reads jpg, pdf, png, tiff only; --prepare converts it" in dry.stdout
     assert "has 3 pages, more than 1; --pages all reads each page" in dry.stdout
+
+
+def test_pages_with_one_fault_have_one_line(tmp_path: Path) -> None:
+    """Pages of several files that have the same fault are counted together, whatever their files and numbers."""
+    for number in range(3):
+        fax = [PIL.Image.new("L", (40, 30), 255 - page) for page in range(2 + number)]
+        path = tmp_path / f"{number}.tif"
+        fax[0].save(path, save_all=True, append_images=fax[1:])
+        os.truncate(path, path.stat().st_size - 8)  # its pixels stand at the end
+        os.utime(path, (1e9, 1e9))
+    dry = clova_ocr("batch", "receipt", tmp_path, "--pages", "all", "--dry-run")
+    assert counts_of(dry) == {"images found": 9, "skipped": 3, "billable calls": 6}
+    assert dry.stdout.count("is cut off: the end of its tiff data is missing") == 1
 
 
 def test_a_dry_run_of_a_run_shows_what_the_run_will_do(clova: Emulator, scans: Path, run: Path) -> None:

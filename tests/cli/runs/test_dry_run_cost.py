@@ -72,7 +72,7 @@ def test_files_cost_no_thread_each(known: list[str], tmp_path: Path) -> None:
             return [thread.name for thread in threading.enumerate() if thread.name.startswith("AnyIO")]
 
         assert asyncio.run(look()) == []
-    assert (dry.billable, dry.not_sent) == (1, {"refused before": 3})
+    assert (dry.counts.billable, dry.counts.not_sent) == (1, {"refused before": 3})
 
 
 async def test_files_are_looked_up_at_one_moment(known: list[str], tmp_path: Path) -> None:
@@ -101,7 +101,7 @@ async def test_files_are_looked_up_at_one_moment(known: list[str], tmp_path: Pat
         with BusyReader(str(run)) as reader:
             dry = DryRun(["receipt"], reader, once=True, loader=ImageLoader(ImageLimits()))
             await dry.add(known)
-    assert (dry.found, dry.not_sent) == (3, {"refused before": 3})
+    assert (dry.counts.found, dry.counts.not_sent) == (3, {"refused before": 3})
 
 
 def test_an_image_that_is_read_meanwhile_is_counted_once(tmp_path: Path) -> None:
@@ -121,7 +121,7 @@ def test_an_image_that_is_read_meanwhile_is_counted_once(tmp_path: Path) -> None
     with RunReader(str(run)) as reader:
         dry = DryRun(["receipt"], reader, once=True, loader=ImageLoader(ImageLimits()))
         asyncio.run(dry.add(found_late()))
-    assert (dry.found, dry.billable, dry.not_sent) == (1, 0, {"answered already": 1})
+    assert (dry.counts.found, dry.counts.billable, dry.counts.not_sent) == (1, 0, {"answered already": 1})
 
 
 @pytest.mark.parametrize("kind", ["known", "new"])

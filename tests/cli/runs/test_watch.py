@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import sys
 from typing import TYPE_CHECKING
@@ -62,6 +63,31 @@ async def test_a_file_that_is_gone_before_it_is_read_is_no_failure(
     assert f"{name}: gone before it was read\n" in printed
     assert "1 image: 1 succeeded; 1 call billed" in printed
     assert "1 skipped (1 no longer there)" in printed
+
+
+async def test_a_folder_that_is_gone_is_no_loss_of_each_file(
+    inbox: Path, run: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    """If the folder is away, its files wait for it; a few that were due are reported, and all are read in the end."""
+    for number in range(2, 60):
+        (inbox / f"{number}.png").write_bytes(PICTURES[0] + b"%d" % number)
+    held = Held()
+    watching = asyncio.create_task(watch_run(inbox, run, FakeTransport(held)).run(()))
+    await held.reached.wait()
+    away = f"{inbox} away"
+    os.rename(inbox, away)  # noqa: PTH104 - in a coroutine
+    held.go_on.set()
+    printed = ""
+    while "waits for the folder to come back" not in caplog.text:
+        await asyncio.sleep(0.01)
+        printed += capsys.readouterr().err
+    os.rename(away, inbox)  # noqa: PTH104
+    while printed.count(": succeeded, billed\n") < 60:
+        await asyncio.sleep(0.01)
+        printed += capsys.readouterr().err
+    signal.raise_signal(signal.SIGTERM)
+    assert await watching is ExitCode.INTERRUPTED
+    assert printed.count("gone before it was read") < 20
 
 
 async def test_a_second_signal_cuts_off_the_call_in_flight(

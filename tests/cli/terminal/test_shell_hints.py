@@ -11,16 +11,27 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from generated_docs import error_classes
 from PIL import Image
 from support.commands import clova_ocr
+from support.doc_pages import ROOT
 from support.files import aged
+from support.readmes import sections_of
 
 from clova_ocr_async.cli.runs.client_settings import shared_slots
-from clova_ocr_async.cli.runs.dry_run import Reason
-from clova_ocr_async.cli.terminal.phrases import quote_path, what_to_check
+from clova_ocr_async.cli.terminal.dry_run_counts import Reason
+from clova_ocr_async.cli.terminal.output import OutputError
+from clova_ocr_async.cli.terminal.phrases import ERRORS_PAGE, address_of, advice_on, quote_path
 from clova_ocr_async.cli.terminal.shell_hints import for_shell
 from clova_ocr_async.emulator import draw_sample
-from clova_ocr_async.errors import ConnectionFailedError, ServerError
+from clova_ocr_async.errors import (
+    APIError,
+    ClovaOCRError,
+    ConfigurationError,
+    ConnectionFailedError,
+    ServerError,
+    TransportError,
+)
 from clova_ocr_async.slots import LocalSlots, SharedSlots
 from clova_ocr_async.slots.sharing.sqlite_store import default_path
 
@@ -176,11 +187,22 @@ def test_hints_can_be_pasted(tmp_path: Path) -> None:
 
 def test_only_what_the_caller_can_mend_is_to_be_checked(monkeypatch: pytest.MonkeyPatch) -> None:
     """A connection that failed names what to check; a service that fails is none of the caller's business."""
+    page = " (docs/errors.md#connectionfailederror)"
     monkeypatch.delenv("CLOVA_OCR_PROXY", raising=False)
-    assert what_to_check(ConnectionFailedError("no connection")).endswith("and --proxy")
+    assert advice_on(ConnectionFailedError("no connection")).endswith(f"and --proxy{page}")
     monkeypatch.setenv("CLOVA_OCR_PROXY", "http://proxy.example:3128")
-    assert what_to_check(ConnectionFailedError("no connection")).endswith("and --proxy or CLOVA_OCR_PROXY")
-    assert what_to_check(ServerError(503)) == what_to_check(None) == ""
+    assert advice_on(ConnectionFailedError("no connection")).endswith(f"and --proxy or CLOVA_OCR_PROXY{page}")
+    assert advice_on(ServerError(503)) == " (docs/errors.md#servererror)"
+    assert advice_on(None) == ""
+
+
+def test_each_error_leads_to_its_section() -> None:
+    """The address that is printed with an error is a heading of the page; a wrong option or setting has none."""
+    page = (ROOT / ERRORS_PAGE).read_text(encoding="utf-8")
+    anchors = {f" ({ERRORS_PAGE}#{section.anchor})" for section in sections_of(page)}
+    others = {ClovaOCRError, TransportError, APIError, ConfigurationError}  # the first three are never raised
+    assert {address_of(ClovaOCRError.__new__(kind)) for kind in error_classes() if kind not in others} <= anchors
+    assert address_of(OutputError("the output", OSError(28, "full"))) == address_of(ConfigurationError("x")) == ""
 
 
 def test_a_run_shows_itself_what_to_retry(clova: Emulator, tmp_path: Path) -> None:

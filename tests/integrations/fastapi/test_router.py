@@ -22,6 +22,7 @@ from clova_ocr_async import (
     ConfigurationError,
     ConnectionFailedError,
     ConnectionLostError,
+    DiskFullError,
     HTTPResponse,
     IdCard,
     ImageError,
@@ -143,6 +144,27 @@ async def test_slots_whose_server_was_never_reached_are_a_503(caplog: pytest.Log
     assert answered.json()["retryable"] is True
     assert "an upload was not read: slots: redis://cache cannot be used" in caplog.text
     assert "redis" not in answered.body.decode()
+    assert [record.levelname for record in caplog.records if "redis" in record.getMessage()] == ["ERROR"]
+
+
+@pytest.mark.parametrize(
+    ("step", "levels"),
+    [
+        (ConnectionFailedError, ["WARNING"]),
+        (ResponseTimeoutError, ["WARNING"]),
+        (FAILED, ["WARNING"]),
+        (DiskFullError("no space left"), ["ERROR"]),
+        (NOTHING_READ, []),
+        (OverloadedError("too many calls", retry_after=1.0), []),
+    ],
+)
+async def test_the_log_says_why_the_service_failed(
+    step: Any, levels: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    """A failure of the service is in the log with its reason, as the answer has none; refusals of callers are not."""
+    await answer_to(step)
+    logged = [record for record in caplog.records if record.getMessage().startswith("an upload was not read: ")]
+    assert [record.levelname for record in logged] == levels
 
 
 async def test_a_rate_limit_is_a_429() -> None:

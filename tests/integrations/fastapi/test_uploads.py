@@ -2,9 +2,10 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import pytest
+from fastapi import Depends, Form, Request
 from hypothesis import given
 from hypothesis import strategies as st
 from support.fakes import JPEG, FakeTransport, domain
@@ -93,6 +94,12 @@ async def test_an_endless_upload_is_refused_at_the_limit() -> None:
     assert answered.chunks_read * 10_000 < 2 * LIMIT
 
 
+async def test_a_chunked_upload_that_is_read_keeps_the_connection() -> None:
+    """The connection ends only with a refusal before the end of a body."""
+    answered = await Upload(app_of(client_of(FakeTransport())), [form(JPEG)[:100], form(JPEG)[100:]]).answer()
+    assert (answered.status, "connection" in answered.headers) == (200, False)
+
+
 async def test_an_upload_that_names_its_length_is_refused_unread() -> None:
     """A declared length beyond the limit is refused before anything is read."""
     headers = {"content-type": "multipart/form-data; boundary=b", "content-length": str(2 * 2**30)}
@@ -118,6 +125,31 @@ async def test_a_body_that_is_not_a_form_is_refused_unread(content_type: str) ->
     answered = await Upload(app_of(client_of(FakeTransport())), [b"x"], headers={"content-type": content_type}).answer()
     assert (answered.status, answered.chunks_read) == (415, 0)
     assert "'file' of multipart/form-data" in answered.json()["detail"]
+
+
+async def test_a_body_that_was_read_before_is_used() -> None:
+    """A dependency that checks a signature reads the body, as Sentry does with a small one, and the upload is read."""
+    seen: list[bytes] = []
+
+    async def check_signature(request: Request) -> None:
+        seen.append(await request.body())
+
+    transport = FakeTransport()
+    app = app_of(client_of(transport), dependencies=[Depends(check_signature)])
+    assert (await Upload(app, JPEG).answer()).status == 200
+    assert (seen, transport.sent[0].parsed.data) == ([form(JPEG)], JPEG)
+
+
+async def test_a_form_that_was_parsed_before_is_named_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    """A dependency on another field of the form leaves no bytes: that is a mistake of the app, and no endless wait."""
+
+    async def check_field(csrf: Annotated[str, Form()] = "") -> None:
+        del csrf
+
+    app = app_of(client_of(FakeTransport()), dependencies=[Depends(check_field)])
+    answered = await Upload(app, JPEG).answer()
+    assert (answered.status, answered.json()["billing"]) == (500, "not_billed")
+    assert "has parsed the form of the upload" in caplog.text
 
 
 def test_a_stalled_upload_ends() -> None:

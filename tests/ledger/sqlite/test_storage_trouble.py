@@ -39,8 +39,8 @@ from clova_ocr_async.client import ClovaOCRClient
 from clova_ocr_async.documents import Receipt
 from clova_ocr_async.errors import AnswerNotKeptError, Billing, ConnectionLostError, DiskFullError, LedgerError
 from clova_ocr_async.ledger.overflow_file import overflow_paths, read_records
+from clova_ocr_async.ledger.private_file import file_error
 from clova_ocr_async.ledger.sqlite import SqliteLedger
-from clova_ocr_async.ledger.sqlite.errors import file_error
 from clova_ocr_async.ledger.sqlite.run_directory import LEDGER
 from clova_ocr_async.ledger.sqlite.schema import migrate
 from clova_ocr_async.protocol.response import HTTPResponse

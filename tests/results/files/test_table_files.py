@@ -172,7 +172,8 @@ def test_a_number_beyond_a_decimal_is_null_and_named(number: str, caplog: pytest
     assert "number has more digits" in caplog.text
 
 
-BEGINNINGS = ["=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20", " =", "\xa0="]
+BEGINNINGS = ["=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20"]
+BEGINNINGS += [f"{skipped}=" for skipped in (" ", "\xa0", "\x00", "\u2003", "\u200b", "\u202e", "\u3000", "\ufeff")]
 
 
 @pytest.mark.parametrize("begin", BEGINNINGS)
@@ -211,6 +212,12 @@ def test_csv_in_cp949() -> None:
         csv_of([ROWS[0] | {"source": "☕.jpg"}], encoding="cp949")
 
 
+def test_a_heading_that_cp949_lacks_is_named() -> None:
+    """A heading, which a manifest may have brought, is refused like a cell if the encoding lacks its character."""
+    with pytest.raises(ConfigurationError, match=r"row of headings has the character U\+2615 in ☕, which CP949 lacks"):
+        csv_of([], [Column("☕", "text", "☕")], encoding="cp949")
+
+
 def test_csv_is_written_in_parts() -> None:
     """A large table reaches its target in parts, and whole."""
     parts: list[bytes] = []
@@ -230,6 +237,15 @@ def test_xlsx_has_no_formula_and_no_link(tmp_path: Path) -> None:
     sheet = zipfile.ZipFile(io.BytesIO(book)).read("xl/worksheets/sheet1.xml").decode()
     assert "<f>" not in sheet
     assert "hyperlink" not in sheet
+
+
+@pytest.mark.parametrize("text", ["<r><t>x</t></r>", "<r></is></c></row></r>", "<r></r>", "_x0041_", "a\x01\x1f&<"])
+def test_xlsx_takes_no_text_for_markup(tmp_path: Path, text: str) -> None:
+    """A text, or a heading, that is like the file's own markup is a text, and the rows behind it are there."""
+    book = xlsx_of(tmp_path, [ROWS[0] | {"source": text}, ROWS[1]], [text] * len(COLUMNS))
+    heads, *rows = sheets_of(book)["receipt"]
+    assert heads == [text] * len(COLUMNS)
+    assert [row[0] for row in rows] == [text, ROWS[1]["source"]]
 
 
 def test_xlsx_keeps_numbers_that_a_double_cannot(tmp_path: Path) -> None:

@@ -95,7 +95,7 @@ def test_a_picture_is_base64_under_the_number_of_its_row() -> None:
     [
         (
             {"status": "ambiguous", "source": "a/b.jpg", "maybe": 1, "document": "id-card", "page": 2},
-            ["5", "a/b.jpg", "2", "ID card", "Ambiguous", "Perhaps billed", ""],
+            ["6", "a/b.jpg", "2", "ID card", "Ambiguous", "Perhaps billed", ""],
         ),
         (
             {
@@ -104,17 +104,38 @@ def test_a_picture_is_base64_under_the_number_of_its_row() -> None:
                 "billed": True,
                 "fields": [{"why": ["x", "y"]}, {"why": ["x"]}, {}],
             },
-            ["5", "b.jpg", "", "", "Succeeded", "Billed", "x; y"],
+            ["6", "b.jpg", "", "", "Succeeded", "Billed", "x; y"],
         ),
         (
             {"status": "skipped", "file": "b.jpg", "error": {"message": "no picture"}},
-            ["5", "b.jpg", "", "", "Skipped", "Not billed", "no picture"],
+            ["6", "b.jpg", "", "", "Skipped", "Not billed", "no picture"],
         ),
     ],
 )
 def test_the_plain_table_has_the_row_in_words(row: dict[str, Any], cells: list[str]) -> None:
     """Without script a row says what it is, whether it was paid, and why a person should look."""
     assert re.findall(r"<td>(.*?)</td>", rows_block([{"n": 5, **row}])) == cells
+
+
+@pytest.mark.parametrize(
+    ("language", "reason"),
+    [
+        ("en", "Tax: the text is not a number; low confidence: 0.41"),
+        ("ko", "부가세: 숫자가 아님; 신뢰도 낮음: 0.41"),
+    ],
+)
+def test_the_plain_table_words_reasons_as_the_script_does(language: Any, reason: str) -> None:
+    """Checks have their names, and reasons the language of the page."""
+    why = [{"why": ["tax: the text is not a number", "confidence 0.41"]}]
+    assert reason in rows_block([{"n": 0, "status": "succeeded", "fields": why}], language=language)
+
+
+def test_marks_that_turn_text_are_spelled_out_in_the_plain_table() -> None:
+    """A name that a mark would show backwards is shown with the mark."""
+    row = {"n": 0, "status": "failed", "file": "\u202egpj.exe", "error": {"message": "\u2066x"}}
+    block = rows_block([row]).partition("<tbody>")[2]
+    assert "[U+202E]gpj.exe" in block
+    assert "[U+2066]x" in block
 
 
 def test_an_unmasked_page_says_so_in_its_title() -> None:

@@ -45,6 +45,18 @@ def test_a_row_has_the_facts_of_its_record() -> None:
     assert row(read_record("a.png", "receipt", SHOP))["billed"] is True
 
 
+def test_own_columns_are_on_the_page() -> None:
+    """What a list gave an image is shown as text, masked as the page is; what is broken is left out."""
+    columns = json.dumps({"id": "A-1", "900101-1234567": {"n": "900101-1234567"}, "none": None, "empty": ""}).encode()
+    record = read_record("a.png", "receipt", SHOP, columns=columns)
+    assert row(record)["columns"] == {"id": "A-1", "900101-1234567": '{"n":"900101-1234567"}'}
+    assert row(record, "standard")["columns"] == {"id": "A-1", "900101-*******": '{"n":"900101-*******"}'}
+    failed = failed_record("b.png", ImageError("x"), columns=columns)
+    assert "1234567" not in json.dumps(row(failed, "standard"))
+    for broken in (b"", b"[1]", b"\xff", b"["):
+        assert "columns" not in row(read_record("a.png", "receipt", SHOP, columns=broken))
+
+
 def test_fields_have_their_values_places_and_reasons() -> None:
     """A field has its path, text, value, confidence and polygons with one decimal; a doubtful one the reasons."""
     name, total = row(read_record("a.png", "receipt", SHOP))["fields"]

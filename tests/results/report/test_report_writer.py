@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from PIL import Image
 from support.drawn import drawn
+from support.files import saved_pages
 from support.masked_samples import draw, ink_left
 from support.run_records import RecordsView, cell, failed_record, read_record
 
 from clova_ocr_async.documents import Picture
 from clova_ocr_async.emulator import draw_sample
-from clova_ocr_async.errors import ConfigurationError, ImageError
+from clova_ocr_async.errors import ConfigurationError, ConnectionLostError, ImageError
 from clova_ocr_async.ledger.corrections import Change, ChangeKind, Correction
 from clova_ocr_async.results.report.album import Album
 from clova_ocr_async.results.report.budget import Budget
@@ -281,6 +282,61 @@ def test_a_picture_that_is_gone_or_changed_is_named(tmp_path: Path) -> None:
     assert ["picture" in row for row in rows] == [False] * 5 + [True]
     assert "no_picture" not in rows[4]
     assert set(thumbnails_in(page)) == {5}
+
+
+def unread(path: Path, data: bytes, **values: Any) -> SourceRecord:
+    """Return the record of a file whose answer was lost."""
+    path.write_bytes(data)
+    return failed_record(str(path), ConnectionLostError("no answer"), data=data, **values)
+
+
+def some_unread(folder: Path) -> list[SourceRecord]:
+    """Return records of pictures of some kinds that were not read."""
+    pdf = draw_sample("receipt", seed=1, format="pdf").data
+    return [
+        unread(folder / "a.jpg", encoded("JPEG")),
+        unread(folder / "b.pdf", pdf),
+        unread(folder / "c.tif", saved_pages("TIFF", 2), page=2),
+    ]
+
+
+def test_an_unmasked_page_shows_pictures_that_were_not_read(tmp_path: Path) -> None:
+    """A person sees why a picture was not read: it is shown, without boxes, also as a page of a file."""
+    page = written(*some_unread(tmp_path), policy=None, pictures="embed")
+    assert [row["picture"] for row in rows_in(page)] == ["embedded"] * 3
+    assert pictures_in(page)[0].size == SIZE
+    assert set(pictures_in(page)) == set(thumbnails_in(page)) == {0, 1, 2}
+    folder = Folder()
+    written(*some_unread(tmp_path), policy=None, pictures="link", folder=folder)
+    assert (list(folder.links), list(folder.files)) == (["a.1.jpg"], ["b.2.jpg", "c.3.png"])
+
+
+@pytest.mark.parametrize("where", ["embed", "copy"])
+def test_a_masked_page_opens_no_picture_that_was_not_read(tmp_path: Path, where: Any) -> None:
+    """Nothing shows what would have to be masked, so such a picture is not opened, whatever the document is."""
+    folder = Folder()
+    page = written(*some_unread(tmp_path), pictures=where, folder=folder)
+    assert not any("picture" in row or "no_picture" in row for row in rows_in(page))
+    assert pictures_in(page) == thumbnails_in(page) == {}
+    assert folder.files == {}
+
+
+def test_a_picture_that_was_not_read_and_cannot_be_shown_is_named(tmp_path: Path) -> None:
+    """A file that has changed, has several pages or is not a picture has the reason in its row."""
+    pages = draw_sample("receipt", seed=1, format="pdf").data
+    changed = unread(tmp_path / "a.jpg", encoded("JPEG"))
+    (tmp_path / "a.jpg").write_bytes(encoded("PNG"))
+    records = [
+        changed,
+        unread(tmp_path / "b.tif", saved_pages("TIFF", 2)),
+        unread(tmp_path / "c.txt", b"text"),
+        unread(tmp_path / "d.pdf", pages[: len(pages) // 4]),
+        dataclasses.replace(changed, entry=None, status="skipped"),
+    ]
+    rows = rows_in(written(*records, policy=None, pictures="embed"))
+    for row, reason in zip(rows, ["has changed", "has 2 pages", "not a picture", "is damaged"], strict=False):
+        assert reason in row["no_picture"]["en"]
+    assert "no_picture" not in rows[4]
 
 
 def test_values_that_cannot_be_masked_hide_the_picture(tmp_path: Path) -> None:

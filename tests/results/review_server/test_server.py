@@ -324,6 +324,13 @@ async def test_bodies_are_bounded_and_typed(server: ReviewServer) -> None:
     assert (status, answer["error"]) == (400, "a change is sent as application/json")
 
 
+async def test_a_body_that_cannot_be_unpacked_is_refused(server: ReviewServer) -> None:
+    """A body that is not packed as it says is the sender's mistake, and no failure of the server."""
+    headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
+    status, answer = await ask(server, "/api/correct", data=b"{}", headers=headers)
+    assert (status, "did not arrive whole" in answer["error"]) == (400, True)
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 # Beginning and end
 
@@ -336,6 +343,36 @@ async def test_the_number_of_changes_is_known_at_the_end(store: Store) -> None:
     assert server.recorded == 2
     async with serving(store, port=int(origin_of(server).rpartition(":")[2])):
         pass
+
+
+async def test_a_request_without_an_end_does_not_hold_the_server(store: Store) -> None:
+    """A client that sends half of a change and then nothing holds the end of the review for some seconds only."""
+    async with asyncio.timeout(30), serving(store, patience=0.1) as server:
+        port = int(origin_of(server).rpartition(":")[2])
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(
+            f"POST /api/correct HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nX-Review-Token: {TOKEN}\r\n"
+            "Content-Type: application/json\r\nContent-Length: 99\r\n\r\n{".encode()
+        )
+        assert (await ask(server, "/api/row?n=0"))[0] == 200
+    writer.close()
+
+
+async def test_a_tab_that_is_closed_in_the_middle_leaves_no_trace(
+    server: ReviewServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A browser that goes away while it sends a change is not an error of the server."""
+    port = int(origin_of(server).rpartition(":")[2])
+    _, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(
+        f"POST /api/correct HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nX-Review-Token: {TOKEN}\r\n"
+        "Content-Type: application/json\r\nContent-Length: 99\r\n\r\n{".encode()
+    )
+    assert (await ask(server, "/api/row?n=0"))[0] == 200
+    writer.close()
+    await writer.wait_closed()
+    assert (await ask(server, "/api/row?n=0"))[0] == 200
+    assert [record.message for record in caplog.records] == []
 
 
 async def test_a_port_that_is_taken_is_an_error(server: ReviewServer, store: Store) -> None:

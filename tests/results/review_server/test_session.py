@@ -7,13 +7,14 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from support.ledgers import source
+from support.ledgers import claimed, source
 from support.reviews import RECEIPT, field_of, item_of, read, read_image, reviewing, wire
 from support.stores import STORES
 
 from clova_ocr_async.documents import Receipt
-from clova_ocr_async.errors import LedgerError
+from clova_ocr_async.errors import ImageError, LedgerError
 from clova_ocr_async.ledger.corrections import Change, ChangeKind, CorrectionConflictError
+from clova_ocr_async.ledger.settlement import failed_settlement
 from clova_ocr_async.ledger.states import SourceFile
 from clova_ocr_async.results.review_server.problems import ConflictError, HiddenError, InvalidChangeError, UnknownError
 from clova_ocr_async.results.review_server.session import ReviewOptions, ReviewSession
@@ -257,6 +258,19 @@ async def test_images_without_an_answer_are_shown_and_not_changed(store: Store) 
                 session.row(number)
         session.correct(2, TOTAL, "5000", "6000")
         assert field_of(session.row(1), TOTAL)["t"] == "6000"  # a copy is the same image
+
+
+@pytest.mark.parametrize("masked", [True, False])
+async def test_pictures_that_were_not_read_are_offered_unmasked(store: Store, masked: bool) -> None:
+    """A page that is not masked offers the picture of an image that failed; a masked one does not."""
+    async with store.open() as ledger:
+        claim = claimed(await ledger.admit(item_of(b"f.jpg", Receipt), source("f.jpg")))
+        await ledger.settle(claim, failed_settlement(ImageError("it is cut off"), "r"))
+        ledger.add_files([source("gone.jpg")], "receipt")
+    with reviewing(store, masked=masked) as session:
+        rows = [plain(row) for row in session.rows(0)["rows"]]
+    offered = {row["file"]: row.get("picture") for row in rows}
+    assert offered == {"f.jpg": None if masked else "served", "gone.jpg": None}
 
 
 async def test_numbers_stay_while_a_batch_is_at_work(store: Store) -> None:

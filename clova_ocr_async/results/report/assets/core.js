@@ -12,6 +12,14 @@ function byId(id) {
   return document.getElementById(id);
 }
 
+// Marks that turn the direction of the text after them, so that one name looks like another.
+const TURNS = /[\u202a-\u202e\u2066-\u2069]/g;
+
+/** Return a text with those marks spelled out. */
+function spelled(text) {
+  return text.replace(TURNS, (mark) => `[U+${mark.charCodeAt(0).toString(16).toUpperCase()}]`);
+}
+
 /** Make an element. Strings among the children become text; a child that is null or false is left out. */
 function el(tag, attributes = {}, ...children) {
   const made = SVG_TAGS.has(tag) ? document.createElementNS(SVG, tag) : document.createElement(tag);
@@ -20,7 +28,8 @@ function el(tag, attributes = {}, ...children) {
     if (name.startsWith("on")) made.addEventListener(name.slice(2), value);
     else made.setAttribute(name, value === true ? "" : String(value));
   }
-  made.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
+  const there = children.flat().filter((child) => child !== null && child !== undefined && child !== false);
+  made.append(...there.map((child) => (typeof child === "string" ? spelled(child) : child)));
   return made;
 }
 

@@ -8,32 +8,42 @@ const twins = new Set();
 let run = null;
 
 /** Read the data blocks and take them out of the document, where they would weigh on every layout. */
-function readBlocks() {
-  for (const block of document.querySelectorAll("script.rows")) addRows(JSON.parse(block.textContent));
+async function readBlocks() {
+  let read = 0;
+  for (const block of document.querySelectorAll("script.rows")) {
+    addRows(JSON.parse(taken(block)));
+    // Between tasks the browser frees the text of the blocks before, which is larger than all that was read from it.
+    if (++read % 10 === 0) await new Promise((resolve) => setTimeout(resolve));
+  }
   for (const block of document.querySelectorAll("script.picture")) {
-    pictures.set(Number(block.dataset.row), block.textContent);
+    pictures.set(Number(block.dataset.row), taken(block));
   }
   for (const block of document.querySelectorAll("script.thumbs")) {
-    for (const line of block.textContent.trim().split("\n")) {
+    for (const line of taken(block).trim().split("\n")) {
       const [row, text] = line.split(" ");
       thumbs.set(Number(row), text);
     }
   }
-  run = JSON.parse(byId("run").textContent);
-  for (const read of [byId("data"), byId("run")]) read.remove();
+  byId("data").remove();
+}
+
+/** Take a block out of the document and return its text: of those that are read already nothing is held. */
+function taken(block) {
+  block.remove();
+  return block.textContent;
 }
 
 const paths = new Map();
 
 /** Add rows. Ten thousand rows have the same few paths, of which one copy is kept. */
-function addRows(read) {
+function addRows(read, found = rows) {
   for (const row of read) {
     for (const field of row.fields || []) {
       const path = field.p.length < 200 ? paths.get(field.p) : field.p;
       if (path === undefined) paths.set(field.p, field.p);
       else field.p = path;
     }
-    rows.push(row);
+    found.push(row);
   }
 }
 
@@ -99,7 +109,12 @@ function go(changes, { push = false } = {}) {
   if (fragment !== (location.hash || "#")) {
     // An empty fragment is written as the bare path: "#" alone would scroll to the top.
     const address = fragment === "#" ? location.pathname + location.search : fragment;
-    history[push ? "pushState" : "replaceState"](null, "", address);
+    try {
+      history[push ? "pushState" : "replaceState"](null, "", address);
+    } catch {
+      // Safari refuses more than a hundred changes in half a minute, as a key that is held down makes them. The page
+      // goes on, and the next change writes the address.
+    }
   }
   render();
 }

@@ -10,6 +10,11 @@ function openDocument(n, field = null) {
 function closeDocument() {
   const n = state.open;
   go({ open: null, field: null }, { push: true });
+  focusRowOf(n);
+}
+
+/** Put the focus on the row of a document; on the first one where the filters hide it. */
+function focusRowOf(n) {
   focusRow(
     Math.max(
       0,
@@ -28,13 +33,15 @@ function renderDocument() {
     return;
   }
   const another = opened.row?.n !== row.n;
-  const signature = JSON.stringify([row.n, settings.language, state.t]);
+  // The labels of a review come with its last row.
+  const signature = JSON.stringify([row.n, settings.language, state.t, Boolean(run.documents)]);
   if (another || opened.row !== row || opened.signature !== signature) {
     const focused = byId("fields").contains(document.activeElement);
     Object.assign(opened, { row, signature });
     renderTitle(row);
     renderFields(row);
     if (focused && !another) focusField();
+    if (another) followDocument(row.n);
     if (another) drawPicture(row);
     else redrawBoxes(row);
   }
@@ -43,7 +50,7 @@ function renderDocument() {
 }
 
 function renderTitle(row) {
-  byId("document-title").replaceChildren(row.file || row.source, row.page ? ` #${row.page}` : "");
+  byId("document-title").replaceChildren(spelled(row.file || row.source), row.page ? ` #${row.page}` : "");
   byId("document-title").title = row.source;
   const facts = [
     el("span", { class: `mark ${row.status}`, "aria-hidden": "true" }, MARKS[row.status]),
@@ -61,6 +68,9 @@ function renderTitle(row) {
 function notesOf(row) {
   const notes = [];
   const note = (kind, ...content) => notes.push(el("p", { class: `note ${kind}` }, ...content));
+  const given = Object.entries(row.columns || {});
+  if (given.length)
+    notes.push(el("dl", { class: "own" }, ...given.flatMap(([name, text]) => [el("dt", {}, name), el("dd", {}, text)])));
   const cause = (run.causes || []).find((one) => one.id === row.cause);
   if (cause) note("bad", el("b", {}, own(cause.title)), own(cause.hint) ? ` ${own(cause.hint)}` : "");
   if (row.error) note("bad", `${row.error.type}${row.error.code ? ` ${row.error.code}` : ""}: ${row.error.message}`);

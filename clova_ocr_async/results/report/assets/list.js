@@ -124,7 +124,7 @@ function compared(one, other) {
   return COLLATOR.compare(String(one), String(other));
 }
 
-const grid = { body: null, space: null, made: new Map(), height: 36, focus: 0, shown: null };
+const grid = { body: null, space: null, made: new Map(), height: 36, focus: 0, shown: null, printing: false };
 
 function startList() {
   grid.body = byId("grid");
@@ -173,13 +173,14 @@ function renderList() {
 
 /** Draw all rows anew, after the rows themselves or their texts have changed. */
 function redrawRows(found = visibleRows()) {
-  const focused = grid.space.contains(document.activeElement);
+  const focused = document.activeElement.closest("#grid-space .row");
+  const n = focused ? Number(focused.dataset.n) : state.open;
   grid.shown = found;
   grid.made.clear();
   grid.space.replaceChildren();
   grid.focus = Math.max(
     0,
-    found.findIndex((row) => row.n === state.open),
+    found.findIndex((row) => row.n === n),
   );
   drawRows();
   if (focused) focusRow(grid.focus);
@@ -202,12 +203,6 @@ function renderFilters() {
     const count = visible.counts[`${group} ${value}`] || 0;
     const on = state[group].includes(value);
     if (!count && !on) return;
-    const flip = () => {
-      toggleFilter(group, value);
-      byId("filters")
-        .querySelector(`[data-filter="${group} ${CSS.escape(value)}"]`)
-        ?.focus();
-    };
     chips.push(
       el(
         "button",
@@ -216,7 +211,7 @@ function renderFilters() {
           class: `chip ${group}`,
           "aria-pressed": String(on),
           "data-filter": `${group} ${value}`,
-          onclick: flip,
+          onclick: () => toggleFilter(group, value),
         },
         group === "status" ? el("span", { class: `mark ${value}`, "aria-hidden": "true" }, MARKS[value]) : null,
         label,
@@ -233,13 +228,15 @@ function renderFilters() {
     chip("flag", flag, say(`flag.${flag}`));
   }
   for (const cause of run.causes || []) if (state.cause.includes(cause.id)) chip("cause", cause.id, own(cause.title));
+  const focused = document.activeElement.dataset.filter;
   byId("filters").replaceChildren(...chips);
+  if (focused) chips.find((one) => one.dataset.filter === focused)?.focus();
 }
 
 /** Put the visible rows into the document, and a few beyond, and take out the others but for the focused one. */
 function drawRows() {
   const found = grid.shown;
-  if (!found || !grid.body.clientHeight) return;
+  if (!found || !grid.body.clientHeight || grid.printing) return;
   grid.height = parseFloat(getComputedStyle(grid.space).getPropertyValue("--row")) || 36;
   grid.space.style.height = `${found.length * grid.height}px`;
   const first = Math.max(0, Math.floor(grid.body.scrollTop / grid.height) - 4);
@@ -257,6 +254,27 @@ function drawRows() {
   }
   // Tab must find a row although the one that would have it has scrolled away.
   if (found.length && !grid.made.has(grid.focus)) grid.made.get(Math.min(last, first + 4)).tabIndex = 0;
+}
+
+const MOST_PRINTED = 5000; // rows; a browser lays out more only in minutes
+
+/** Draw all rows one below the other, since paper does not scroll. */
+function drawRowsToPrint() {
+  if (state.view !== "list" || state.open !== null) return;
+  grid.printing = true;
+  grid.made.clear();
+  grid.space.replaceChildren();
+  grid.shown.slice(0, MOST_PRINTED).forEach(makeRow);
+  if (grid.shown.length <= MOST_PRINTED) return;
+  byId("empty").hidden = false;
+  byId("empty").textContent = say("list.printed", { n: MOST_PRINTED, all: grid.shown.length });
+}
+
+function drawRowsToScreen() {
+  if (!grid.printing) return;
+  grid.printing = false;
+  redrawRows();
+  renderList();
 }
 
 /** The height that the rows have to themselves: the line of headers stays above them. */
@@ -317,13 +335,24 @@ function meter(confidence) {
 
 function focusRow(index) {
   if (!grid.shown.length) return;
-  grid.focus = Math.min(grid.shown.length - 1, Math.max(0, index));
-  const top = grid.focus * grid.height;
+  scrollToRow(Math.min(grid.shown.length - 1, Math.max(0, index)));
+  grid.made.get(grid.focus)?.focus({ preventScroll: true });
+}
+
+/** Scroll no further than until a row is visible; the Tab key leads to it. */
+function scrollToRow(index) {
+  grid.focus = index;
+  const top = index * grid.height;
   if (top < grid.body.scrollTop) grid.body.scrollTop = top;
   const end = top + grid.height - roomForRows();
   if (end > grid.body.scrollTop) grid.body.scrollTop = end;
   drawRows();
-  grid.made.get(grid.focus)?.focus({ preventScroll: true });
+}
+
+/** Have the list follow the open document, where it stands beside it. */
+function followDocument(n) {
+  const index = visibleRows().findIndex((row) => row.n === n);
+  if (index >= 0 && grid.body.clientHeight) scrollToRow(index);
 }
 
 function onGridKey(event) {

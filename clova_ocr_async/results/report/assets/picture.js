@@ -14,6 +14,7 @@ const stage = {
   y: 0,
   turn: 0,
   touched: false,
+  draws: 0,
   fingers: new Map(),
 };
 const served = new Map();
@@ -25,7 +26,7 @@ function startStage() {
   stage.svg.addEventListener("pointerdown", onPointerDown);
   stage.svg.addEventListener("pointermove", onPointerMove);
   for (const name of ["pointerup", "pointercancel"]) stage.svg.addEventListener(name, onPointerUp);
-  new ResizeObserver(() => stage.touched || fit()).observe(stage.svg);
+  new ResizeObserver(() => stage.touched || stage.svg.hasAttribute("viewBox") || fit()).observe(stage.svg);
 }
 
 /** Return the address of a row's picture; its thumbnail where there is no more; null where there is nothing. */
@@ -43,20 +44,24 @@ function hasPicture(row) {
 /** Show the picture and the boxes of a row. Each polygon knows its field, and its field finds it by number. */
 async function drawPicture(row) {
   const [width, height] = row.size || extentOf(row);
+  const mine = ++stage.draws; // a correction may replace the row while its picture is on its way
   Object.assign(stage, { row, width, height, turn: 0, touched: false });
   stage.svg.classList.toggle("boxless", false);
   const boxes = (row.fields || []).flatMap((field, index) =>
     (field.b || []).map((corners) => boxOf(row, field, index, corners)),
   );
   const sheet = el("rect", { class: "sheet", width, height });
-  stage.scene.replaceChildren(sheet, ...boxes);
+  // Where there is nothing at all, a white sheet would look like a picture of one.
+  stage.scene.replaceChildren(...(boxes.length || hasPicture(row) ? [sheet] : []), ...boxes);
   sayPicture(row, "");
   fit();
   const address = row.picture === "served" ? await servedPicture(row) : pictureOf(row);
-  if (!address || stage.row !== row) return;
+  if (!address || stage.draws !== mine) return;
+  if (!row.size && !boxes.length) await takeSize(address, mine);
+  if (stage.draws !== mine) return;
   const image = el("image", {
-    width,
-    height,
+    width: stage.width,
+    height: stage.height,
     preserveAspectRatio: "none",
     href: address,
     "aria-label": say("picture.label", { file: row.file || row.source }),
@@ -64,9 +69,24 @@ async function drawPicture(row) {
   });
   image.addEventListener(
     "error",
-    () => stage.row === row && sayPicture(row, say("picture.missing", { address: address.slice(0, 200) })),
+    () => stage.draws === mine && sayPicture(row, say("picture.missing", { address: address.slice(0, 200) })),
   );
   sheet.after(image);
+}
+
+/** Take the size of the picture itself, where nothing was read that has a place on it. */
+async function takeSize(address, draw) {
+  const picture = new Image();
+  picture.src = address;
+  try {
+    await picture.decode();
+  } catch {
+    return; // the page says that it is missing
+  }
+  if (stage.draws !== draw) return;
+  Object.assign(stage, { width: picture.naturalWidth, height: picture.naturalHeight });
+  for (const side of ["width", "height"]) stage.scene.firstChild.setAttribute(side, stage[side]);
+  if (!stage.touched) fit();
 }
 
 /** Where a row has no size of its picture, its boxes span the sheet. */
@@ -83,7 +103,7 @@ function sayPicture(row, problem) {
   const text =
     problem ||
     (nothing
-      ? own(row.no_picture) || say("picture.none")
+      ? own(row.no_picture) || say(row.error && run.masked ? "picture.unread" : "picture.none")
       : onlyThumb
         ? own(row.no_picture) || say("picture.small")
         : "");
@@ -158,6 +178,15 @@ function showPart(part, scale) {
   stage.x = width / 2 - (stage.scale * (part.left + part.right)) / 2;
   stage.y = height / 2 - (stage.scale * (part.top + part.bottom)) / 2;
   place();
+}
+
+/** Have the stage show what it shows now at any size, as that of paper. */
+function holdStage() {
+  stage.svg.setAttribute("viewBox", `0 0 ${stage.svg.clientWidth || 1} ${stage.svg.clientHeight || 1}`);
+}
+
+function releaseStage() {
+  stage.svg.removeAttribute("viewBox");
 }
 
 function fit() {

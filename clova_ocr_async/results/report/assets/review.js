@@ -3,9 +3,12 @@
    Nothing that was typed is lost: while the server refuses or is away, the text stays in its input box. */
 
 const KEPT_PICTURES = 8; // each may be some megabytes
-const review = { token: null, mine: [], drafts: new Map() };
+const AT_ONCE = 200; // rows that are there before a person sees that they are not
+const SHOWN_EVERY = 500; // milliseconds
+const review = { token: null, mine: [], drafts: new Map(), returning: false };
 
-/** Take the token from the address, so that it is neither seen nor bookmarked; a reload finds it in this tab. */
+/** Take the token from the address, so that it is neither seen nor bookmarked; a reload finds it in this tab.
+    Returns whether there was one. */
 function takeToken() {
   const parameters = new URLSearchParams(location.hash.slice(1));
   try {
@@ -14,14 +17,39 @@ function takeToken() {
   } catch {
     review.token = parameters.get("token");
   }
-  if (!parameters.has("token")) return;
+  if (!parameters.has("token")) return false;
   parameters.delete("token");
   const rest = String(parameters);
   history.replaceState(null, "", rest ? `#${rest}` : location.pathname + location.search);
+  return true;
+}
+
+/** Go on with a server that was started again, whose address was opened in this tab. Its rows may have other numbers,
+    as a batch may have been at work; what was typed stays, and so does the open document. */
+async function comeBack() {
+  byId("broken").hidden = true;
+  review.returning = true; // a change would name a row by the number that it had
+  const found = [];
+  await loadRows(null, found);
+  const open = rows[state.open]?.request_id;
+  for (const old of [rows, haystacks]) old.length = 0;
+  for (const row of found) rows.push(row);
+  for (const old of [disagreements, twins]) old.clear();
+  for (const address of served.values()) URL.revokeObjectURL(address);
+  served.clear();
+  readRun();
+  review.returning = false;
+  forgetRows();
+  opened.row = null;
+  const n = open ? rows.findIndex((row) => row.request_id === open) : -1;
+  state = { ...state, open: n < 0 ? null : n, field: n < 0 ? null : state.field };
+  go({});
+  prepareSearch();
 }
 
 /** Ask the server. Returns the status with what it answered, and status 0 where it cannot be reached. */
 async function ask(path, body) {
+  if (body && review.returning) return { status: 0, text: "", data: null };
   const headers = { "X-Review-Token": review.token || "" };
   if (body) headers["Content-Type"] = "application/json";
   try {
@@ -33,24 +61,31 @@ async function ask(path, body) {
   }
 }
 
-/** Fetch the rows, which the page of a review comes without: its address alone shows nothing. */
-async function loadRows() {
-  takeToken();
+/** Fetch the rows, which the page of a review comes without: its address alone shows nothing. Of a large run the rows
+    so far are shown from time to time, as the server takes some seconds for thousands of them. */
+async function loadRows(showSoFar = null, found = rows) {
+  let last = -SHOWN_EVERY;
   for (let from = 0; from !== null;) {
     const answer = await ask(`/api/rows?from=${from}`);
     if (answer.status !== 200) throw new Error(problemText(answer));
-    addRows(answer.data.rows);
+    addRows(answer.data.rows, found);
     from = answer.data.next;
-    if (from === null) run = answer.data.run;
-    else sayLoading(answer.data.of);
+    if (from === null) {
+      run = answer.data.run;
+      break;
+    }
+    sayLoading(found.length, answer.data.of);
+    if (!showSoFar || !found.length || answer.data.of <= AT_ONCE || performance.now() - last < SHOWN_EVERY) continue;
+    showSoFar();
+    last = performance.now();
   }
   byId("loading").hidden = true;
 }
 
 /** Show how far the server has read the run: it answers before it knows all of it. */
-function sayLoading(all) {
+function sayLoading(n, all) {
   byId("loading").hidden = false;
-  byId("loading").textContent = say("review.loading", { n: rows.length, all });
+  byId("loading").textContent = say("review.loading", { n, all });
 }
 
 /** Return the address of a picture that the server has; it asks for the token, which an image cannot send. */
@@ -67,7 +102,7 @@ async function servedPicture(row) {
 
 /** Ask the server for a picture; where it has none after all, the page says why. */
 async function askPicture(row) {
-  let problem = say("review.away");
+  let problem = away();
   try {
     const answer = await fetch(`/api/picture?n=${row.n}`, { headers: { "X-Review-Token": review.token || "" } });
     if (answer.ok) return await answer.blob();
@@ -75,7 +110,7 @@ async function askPicture(row) {
   } catch {
     // The server is away, or was stopped while it answered.
   }
-  if (stage.row === row) sayPicture(row, problem);
+  if (stage.row?.n === row.n) sayPicture(row, problem);
   return null;
 }
 
@@ -85,6 +120,11 @@ function forgetOldestPicture(kept) {
   served.delete(oldest);
 }
 
+/** The place of what was typed: by the call that read the field, which outlives the numbers of rows. */
+function draftKey(row, index) {
+  return `${row.request_id} ${index}`;
+}
+
 function valueOf(field) {
   return field.v ?? field.t;
 }
@@ -92,7 +132,7 @@ function valueOf(field) {
 /** Return the part of a field's line that corrects it: a crop of the picture, an input box, a button. */
 function reviewCell(row, field, index) {
   if (field.m && run.masked) return el("div", { role: "gridcell", class: "correct quiet" }, say("review.masked"));
-  const draft = review.drafts.get(`${row.n} ${index}`);
+  const draft = review.drafts.get(draftKey(row, index));
   const input = el("input", {
     type: "text",
     value: draft ?? valueOf(field),
@@ -102,7 +142,7 @@ function reviewCell(row, field, index) {
   });
   const problem = el("p", { class: "problem", role: "alert", hidden: true });
   input.addEventListener("keydown", (event) => onInputKey(event, row.n, index, input));
-  input.addEventListener("input", () => review.drafts.set(`${row.n} ${index}`, input.value));
+  input.addEventListener("input", () => review.drafts.set(draftKey(row, index), input.value));
   return el(
     "div",
     { role: "gridcell", class: "correct" },
@@ -154,7 +194,7 @@ function onInputKey(event, n, index, input) {
     saveField(n, index, input.value);
   } else if (event.key === "Escape") {
     event.preventDefault();
-    review.drafts.delete(`${n} ${index}`);
+    review.drafts.delete(draftKey(rows[n], index));
     input.value = valueOf(rows[n].fields[index]);
     focusField();
   }
@@ -181,13 +221,13 @@ async function change(path, body, index) {
   const present = answer.data?.row ? valueOf(answer.data.row.fields[index]) : null;
   // An answer may be lost on its way: the value that was sent stands there when it is sent again.
   if (answer.status === 200 || (answer.status === 409 && present === body.new)) {
-    review.drafts.delete(`${body.n} ${index}`);
+    review.drafts.delete(draftKey(rows[body.n], index));
     if (answer.status === 200) remember(answer.data.id);
     takeRows(answer.data);
     goOn(here, typing);
     return;
   }
-  if (body.new !== undefined) review.drafts.set(`${body.n} ${index}`, body.new);
+  if (body.new !== undefined) review.drafts.set(draftKey(rows[body.n], index), body.new);
   if (answer.status === 409) takeRows(answer.data);
   showProblem(body.n, index, answer.status === 409 ? say("review.conflict", { value: present }) : problemText(answer));
 }
@@ -200,8 +240,12 @@ function goOn(saved, typing) {
   if (moved && typing) focusInput();
 }
 
+function away() {
+  return say("review.away", { port: location.port });
+}
+
 function problemText(answer) {
-  if (answer.status === 0) return say("review.away");
+  if (answer.status === 0) return away();
   const problem = answer.data?.error;
   if (answer.status === 403 && !problem) return say("review.refused");
   return say("review.problem", { problem: String(problem || answer.text || answer.status).slice(0, 300) });

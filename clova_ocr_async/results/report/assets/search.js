@@ -32,6 +32,7 @@ function haystackOf(row) {
   let found = haystacks[row.n];
   if (!found) {
     const parts = [row.source, row.file, row.request_id, row.error?.code, row.error?.message];
+    parts.push(...Object.values(row.columns || {}));
     for (const field of row.fields || []) parts.push(field.t, field.v);
     const text = folded(parts.filter(Boolean).join("\n"));
     found = { text, initials: /[ㄱ-ㅎ가-힣]/.test(text) ? initialsOf(text) : "" };

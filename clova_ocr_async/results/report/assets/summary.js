@@ -3,7 +3,11 @@
 const SHOWN_AT_FIRST = 20;
 
 function renderSummary() {
-  const totals = run.totals || {};
+  const totals = run.totals;
+  if (!totals) {
+    byId("summary").replaceChildren(); // of a review whose rows are on their way
+    return;
+  }
   byId("summary").replaceChildren(
     ...[
       tiles(totals),

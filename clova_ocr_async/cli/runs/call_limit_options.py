@@ -1,4 +1,4 @@
-"""The call limit of a run, from the options that set it."""
+"""The options that set the call limit of a run; the ledger holds the run to it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reading of images: the bytes of a path, of a member of an archive, and of an open or uploaded file."""
+"""The bytes of an image: of a path, of a member of an archive, and of an open or uploaded file."""
 
 from __future__ import annotations
 
