@@ -38,7 +38,6 @@ if TYPE_CHECKING:
 SCENES = ("troubles", "containers", "taskiq", "ray", "limit", "ceiling", "hosts", "use")
 LEASE = 30.0  # seconds; the longest that a ledger and slots have
 EVERY = 2.0  # seconds between two troubles
-LEARNED_BY = 3  # calls refused together, at most, when the first calls find the limit
 _LOOK_EVERY = 0.2  # seconds
 
 
@@ -145,8 +144,7 @@ def two_hosts(items: int, kind: Kind, draw: random.Random, *, most_refused: floa
         items: Pictures.
         kind: Where the slots are.
         draw: Chooses.
-        most_refused: Share of the calls, without the few by which the limit is learned, however many calls follow. A
-            limit that is known is probed once in 25 rounds or more, which refuses 0.8 % at most.
+        most_refused: Share of the calls; the limit is learned by a few refusals, however many calls follow.
     """
     with stage(items, 0.5, kind, draw, isolated=True) as scene:
         for host in scene.hosts:
@@ -154,7 +152,7 @@ def two_hosts(items: int, kind: Kind, draw: random.Random, *, most_refused: floa
         scene.end_all()
         state = scene.clova.domain_state()
         refused, used = state.rejected / state.requests, state.busy / state.capacity
-        if state.rejected - LEARNED_BY > most_refused * state.requests:
+        if refused > most_refused:
             scene.wrong.append(f"{refused:.1%} refused")
         return _reported(scene.account(f"two hosts, slots on {kind}: {used:.1%} used, {refused:.2%} refused"))
 
