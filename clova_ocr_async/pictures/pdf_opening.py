@@ -21,6 +21,7 @@ REPAIR = "get the whole file, or print it to a new PDF"
 # Of qpdf's warnings; the second one is about a page that is gone.
 _SIGNS_OF_LOSS = ("reconstruct cross-reference table", "non-dictionary object")
 _TAIL = 2048  # bytes at the end of a file that hold its last table
+_PADDING = 65536  # bytes at most that may follow them, of some scanners and transfers
 
 
 def open_pdf(stream: BinaryIO) -> pikepdf.Pdf:
@@ -62,8 +63,8 @@ def check_not_recovered(name: str, stream: BinaryIO, warnings: Iterable[object])
     if not any(sign in str(warning) for warning in warnings for sign in _SIGNS_OF_LOSS):
         return
     size = stream.seek(0, io.SEEK_END)
-    stream.seek(max(0, size - _TAIL))
-    tail = stream.read(_TAIL)
+    stream.seek(max(0, size - _PADDING))
+    tail = stream.read(_PADDING).rstrip(b"\0 \t\r\n")[-_TAIL:]
     if tail.rfind(b"%%EOF") <= tail.rfind(b"startxref"):  # or neither is there
         raise ImageError(f"{name} is cut off: the end of its pdf data is missing; get the whole file", truncated=True)
     raise ImageError(

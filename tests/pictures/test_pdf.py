@@ -380,6 +380,13 @@ def test_a_file_that_is_cut_off(share: float) -> None:
     assert caught.value.truncated
 
 
+def test_padding_behind_the_end_is_not_taken_for_a_missing_end() -> None:
+    """A file with much padding, whose table qpdf then does not find, is damaged and not cut off: its end is there."""
+    with pytest.raises(ImageError, match=r"damaged.*qpdf in\.pdf out\.pdf") as caught:
+        cut(plain(scans(2)) + bytes(3000), 1)
+    assert not caught.value.truncated
+
+
 def test_a_file_whose_middle_is_missing() -> None:
     """A file whose end is there and whose pages are gone is refused."""
     data = plain(scans(6))

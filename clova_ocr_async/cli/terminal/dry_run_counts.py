@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from clova_ocr_async.cli.terminal.phrases import MAX_NAMED, cost
 from clova_ocr_async.cli.terminal.shell_hints import for_shell
+from clova_ocr_async.client.image_bytes import sent_name
 from clova_ocr_async.errors import Billing
 from clova_ocr_async.pictures.page import Page
 from clova_ocr_async.protocol.echoed_input import quoted, shown_path
@@ -75,7 +76,7 @@ class DryRunCounts:
         assumed: How many of them are for pictures that would be converted or rendered first, which was not tried.
         not_sent: Files that need no call, by reason.
         billed_before: Calls that would be billed again, by the billing of the earlier call.
-        reasons: Files that cannot be sent, by reason.
+        reasons: Files that cannot be sent, by the parts of the reason between its numbers.
         skipped: Names of the first of them.
     """
 
@@ -84,7 +85,7 @@ class DryRunCounts:
     assumed: int = 0
     not_sent: Counter[str] = field(default_factory=Counter[str])
     billed_before: Counter[Billing] = field(default_factory=Counter[Billing])
-    reasons: dict[str, Reason] = field(default_factory=dict[str, Reason])
+    reasons: dict[tuple[str, ...], Reason] = field(default_factory=dict[tuple[str, ...], Reason])
     skipped: list[str] = field(default_factory=list[str])
 
     def skip(self, path: str, page: int | None, reason: str) -> None:
@@ -96,7 +97,7 @@ class DryRunCounts:
             reason: The message of its error.
         """
         # Messages begin with the image; without it, files with the same fault have the same message and one line.
-        name = Path(path).name
+        name = sent_name(path)
         one = "" if page is None else f"page {page:,} of {shown_path(path)} "
         for subject in (f"image {quoted(name)} ", f"image {quoted(name)}: ", f"{shown_path(path)}: ", one):
             reason = reason.removeprefix(subject)
@@ -105,7 +106,7 @@ class DryRunCounts:
         for option, use in _OPTIONS.items():
             if option in way_out:
                 reason += f"; {use}"
-        self.reasons.setdefault(_NUMBER.sub("", reason), Reason(reason)).add(reason)
+        self.reasons.setdefault(tuple(_NUMBER.split(reason)[::2]), Reason(reason)).add(reason)
         if len(self.skipped) < MAX_NAMED:
             self.skipped.append(shown_path(str(Path(path) if page is None else Page(Path(path), page))))
 

@@ -113,6 +113,15 @@ def test_pages_with_one_fault_have_one_line(tmp_path: Path) -> None:
     assert dry.stdout.count("is cut off: the end of its tiff data is missing") == 1
 
 
+def test_files_named_in_an_old_encoding_have_one_line(tmp_path: Path) -> None:
+    """Files of one fault are counted together, with names in CP949 too, and with or without a number in the name."""
+    for name in ("스캔.jpg", "스캔1.jpg"):
+        (tmp_path / os.fsdecode(name.encode("cp949"))).write_bytes(b"hello")
+    dry = clova_ocr("batch", "receipt", tmp_path, "--dry-run")
+    assert counts_of(dry) == {"images found": 2, "skipped": 2, "billable calls": 0}
+    assert dry.stdout.count("is plain text") == 1
+
+
 def test_a_dry_run_of_a_run_shows_what_the_run_will_do(clova: Emulator, scans: Path, run: Path) -> None:
     """A dry run counts as billable the calls that the run then pays, before it, in its middle and after it."""
     command = ("batch", "receipt", scans, "--run", run)
