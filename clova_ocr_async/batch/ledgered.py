@@ -245,10 +245,10 @@ class LedgeredReader:
                 "another format, or queue it again (--retry-failed, or the ledger's requeue)"
             )
         # A process that ends has many images, and one of them has ended it. So each is tried alone, and counted before:
-        # the count stays if this process ends now.
+        # the count stays if this process ends now. If it is cancelled, the count is written to its end, and set to 0 then.
         async with self._trial:
-            await self._ledger.set_interrupted(claim, claim.interrupted + 1)
             try:
+                await run_to_completion(self._ledger.set_interrupted(claim, claim.interrupted + 1))
                 return await make_picture_of(hashed, self._client.loader)
             finally:
                 await run_to_completion(self._ledger.set_interrupted(claim, 0))
