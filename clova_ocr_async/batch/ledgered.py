@@ -60,7 +60,7 @@ READER_THREADS = 2
 the last large files it has read; two are enough, for no service answers as fast as a disk."""
 
 MOST_INTERRUPTED = 3
-"""Processes that one image may interrupt, one after the other; then it is parked."""
+"""Processes that one image may interrupt while they have it, one after the other; then it is parked."""
 
 _VENDOR = ".apigw.ntruss.com"
 
@@ -245,10 +245,10 @@ class LedgeredReader:
                 "another format, or queue it again (--retry-failed, or the ledger's requeue)"
             )
         # A process that ends has many images, and one of them has ended it. So each is tried alone, and counted before:
-        # the count stays if this process ends now.
+        # the count stays if this process ends now. A cancellation lets it be written, and then set to 0.
         async with self._trial:
-            await self._ledger.set_interrupted(claim, claim.interrupted + 1)
             try:
+                await run_to_completion(self._ledger.set_interrupted(claim, claim.interrupted + 1))
                 return await make_picture_of(hashed, self._client.loader)
             finally:
                 await run_to_completion(self._ledger.set_interrupted(claim, 0))

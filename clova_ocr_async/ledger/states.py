@@ -31,8 +31,9 @@ Rules:
   from that answer by the process that finds it. Answers are stored without a check of the owner: a process that slept
   past its lease still brings in what was paid for.
 * The same bytes and page under many names are one item, billed once, and its answer is the answer of every name.
-* A picture whose decoder ends its process would end one process after the other. So a claim knows how many processes it
-  has interrupted (``Claim.interrupted``), and the image is parked after a few: event ``SKIP``, by name.
+* A picture that ends its process while it is made would end one process after the other. So a claim knows how many
+  processes it has interrupted (``Claim.interrupted``), and the image is parked after a few: event ``SKIP``, by name.
+  What ends a process before the claim is not counted, such as a PDF whose pages are counted.
 * Events before the request are fenced by the owner's number, which is never used twice. Events after it are fenced by
   the requestId, which no other call has. A process that lost its lease is refused at ``send``.
 

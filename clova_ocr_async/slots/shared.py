@@ -28,7 +28,7 @@ from clova_ocr_async.slots.sharing.broker import SlotBroker
 from clova_ocr_async.slots.sharing.outage import GRACE, settings_error
 from clova_ocr_async.slots.sharing.sqlite_store import SqliteGateStore, checked_path, default_path
 from clova_ocr_async.slots.sharing.state import LEASE, Limits
-from clova_ocr_async.slots.sharing.store import StoreAwayError, name_of
+from clova_ocr_async.slots.sharing.store import StoreAwayError
 from clova_ocr_async.slots.sharing.sync import GateSync
 
 if TYPE_CHECKING:
@@ -164,7 +164,7 @@ class ServerSlots(StoreSlots):
         """
         store = self._open_server()
         try:
-            store.load([name_of("")])
+            store.check()
         except StoreAwayError as error:
             away = error
         else:

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Any
 
-from support.fakes import FakeTransport, domain
+from support.fakes import FakeTransport, domain, steps
 from support.ledger_batches import picture, pictures
 from support.ledgers import claimed, crash, dead_process, opened, query, states
 
@@ -16,12 +16,15 @@ from clova_ocr_async.client import ClovaOCRClient
 from clova_ocr_async.client.loading import ImageLoader
 from clova_ocr_async.documents import Receipt
 from clova_ocr_async.errors import Billing, ImageError
+from clova_ocr_async.ledger import SqliteLedger
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
     from pathlib import Path
 
     import pytest
+
+    from clova_ocr_async.ledger import Claim
 
 
 class Decoder(ImageLoader):
@@ -43,7 +46,7 @@ def client_with(before: Callable[[], Coroutine[Any, Any, object]], transport: Fa
     return client
 
 
-async def batch(run: Path, paths: list[str], client: ClovaOCRClient) -> list[Any]:
+async def batch(run: Path | SqliteLedger, paths: list[str], client: ClovaOCRClient) -> list[Any]:
     """Run a batch, and return its outcomes."""
     async with BatchDispatcher(client, 4, ledger=run).dispatch(paths, Receipt, ordered=True) as outcomes:
         return [outcome async for outcome in outcomes]
@@ -166,4 +169,33 @@ async def test_a_batch_that_is_cancelled_was_not_ended_by_a_picture(run: Path, t
     assert counts(run) == [2]
     running.cancel()
     await asyncio.wait([running])
+    assert (counts(run), states(run)) == ([0], ["queued"])
+
+
+async def test_a_batch_that_is_cancelled_while_it_counts_was_not_ended_by_a_picture(run: Path, tmp_path: Path) -> None:
+    """A batch that is cancelled while it writes the count down, which is then on the disk, leaves none."""
+    (path,) = pictures(tmp_path / "in", "a.jpg")
+    counted, known = asyncio.Event(), asyncio.Event()
+    made: list[str] = []
+
+    class SlowLedger(SqliteLedger):
+        async def set_interrupted(self, claim: Claim, count: int) -> None:
+            await super().set_interrupted(claim, count)
+            if count:
+                counted.set()
+                await known.wait()
+
+    async def note() -> None:
+        made.append(path)
+
+    await interrupt(run, [path])
+    async with SlowLedger(run) as ledger:
+        running = asyncio.create_task(batch(ledger, [path], client_with(note, FakeTransport())))
+        await counted.wait()
+        assert counts(run) == [2]
+        running.cancel()
+        await steps()  # until the cancellation is where the count is waited for
+        known.set()
+        await asyncio.wait([running])
+    assert (running.cancelled(), made) == (True, [])
     assert (counts(run), states(run)) == ([0], ["queued"])

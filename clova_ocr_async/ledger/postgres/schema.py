@@ -161,8 +161,10 @@ _TABLES = """
 _FOREIGN = """SELECT relname::text FROM pg_catalog.pg_class
               JOIN pg_catalog.pg_namespace ON pg_namespace.oid = relnamespace
               WHERE nspname = 'clova_ocr' AND relname = ANY(%s)
-                AND (relkind <> 'r' OR relhasrules OR relrowsecurity OR EXISTS (
-                     SELECT FROM pg_catalog.pg_trigger WHERE tgrelid = pg_class.oid AND NOT tgisinternal
+                AND (relkind <> 'r' OR relrowsecurity
+                     -- Not relhasrules, which may stay true after the last rule was dropped.
+                     OR EXISTS (SELECT FROM pg_catalog.pg_rewrite WHERE ev_class = pg_class.oid)
+                     OR EXISTS (SELECT FROM pg_catalog.pg_trigger WHERE tgrelid = pg_class.oid AND NOT tgisinternal
                          AND (relname, tgname) <> ('correction', 'correction_stays')))
               ORDER BY relname"""
 _NAMES = ["schema_version", "run", "owner", "item", "answer", "source", "correction"]

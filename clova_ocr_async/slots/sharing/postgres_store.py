@@ -29,6 +29,7 @@ __all__ = ["PostgresGateStore"]
 
 # In one schema, whoever asks: a user's own schema comes before it on the search path, and would have other slots.
 _CREATE = "CREATE TABLE IF NOT EXISTS public.clova_slots (domain text PRIMARY KEY, state text NOT NULL)"
+_MAY_CREATE = "SELECT has_schema_privilege('public', 'CREATE')"
 _READ = """
     SELECT asked.name, stored.state, extract(epoch FROM clock_timestamp())::float8
     FROM unnest(%s::text[]) AS asked(name) LEFT JOIN public.clova_slots AS stored ON stored.domain = asked.name
@@ -82,6 +83,10 @@ class PostgresGateStore(ServerGateStore):
             return
         raise ConfigurationError(f"{self._place} cannot be used: {reason}")
 
+    def check(self) -> None:
+        """Reach the database once, and change nothing there; see ``ServerGateStore.check``."""
+        self._run(_READ, [[]], creates=False)
+
     def read(self, names: Sequence[str]) -> tuple[float, dict[str, bytes]]:
         """Return the server's time and the values of some domains; see ``ServerGateStore.read``."""
         rows = self._run(_READ, [list(names)]).fetchall()
@@ -97,11 +102,15 @@ class PostgresGateStore(ServerGateStore):
             self._db.close()
             self._db = None
 
-    def _run(self, statement: LiteralString, parameters: Sequence[object]) -> psycopg.Cursor[Any]:
+    def _run(
+        self, statement: LiteralString, parameters: Sequence[object], *, creates: bool = True
+    ) -> psycopg.Cursor[Any]:
         try:
             try:
                 return self._execute(statement, parameters)
             except errors.UndefinedTable:
+                if not creates:
+                    return self._require_right_to_create()
                 # Another process may do the same at this moment, which PostgreSQL does not expect.
                 with suppress(errors.UniqueViolation, errors.DuplicateTable, errors.DuplicateObject):
                     self._execute(_CREATE, [])
@@ -110,6 +119,12 @@ class PostgresGateStore(ServerGateStore):
             away = self._away(error)
         # Raised out here: the frames of the library hold the password.
         raise away
+
+    def _require_right_to_create(self) -> psycopg.Cursor[Any]:
+        answer = self._execute(_MAY_CREATE, [])
+        if answer.fetchone() != (True,):
+            raise errors.InsufficientPrivilege("permission denied for schema public")
+        return answer
 
     def _execute(self, statement: LiteralString, parameters: Sequence[object]) -> psycopg.Cursor[Any]:
         if self._db is None:

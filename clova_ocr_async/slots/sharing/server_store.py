@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from clova_ocr_async.slots.sharing.store import GateConflictError
+from clova_ocr_async.slots.sharing.store import GateConflictError, name_of
 from clova_ocr_async.slots.sharing.validation import decode_gate
 
 if TYPE_CHECKING:
@@ -62,6 +62,14 @@ class ServerGateStore(ABC):
     def now(self) -> float:
         """Return the server's time of the last load."""
         return self._read_at
+
+    def check(self) -> None:
+        """Reach the server once, and change nothing there.
+
+        Raises:
+            StoreAwayError: The server cannot be used now, or this user may not use it.
+        """
+        self.read([name_of("")])  # a name that no domain has
 
     @abstractmethod
     def read(self, names: Sequence[str]) -> tuple[float, dict[str, bytes]]:

@@ -165,19 +165,28 @@ async def test_a_schema_of_another_program_is_refused(postgres_url: str, change:
 
 
 @pytest.mark.parametrize(
-    "change",
+    ("change", "removal"),
     [
-        "CREATE TRIGGER spy BEFORE UPDATE ON clova_ocr.item FOR EACH ROW EXECUTE FUNCTION clova_ocr.keep_correction()",
-        "CREATE RULE spy AS ON UPDATE TO clova_ocr.item DO INSTEAD NOTHING",
-        "ALTER TABLE clova_ocr.item ENABLE ROW LEVEL SECURITY",
+        (
+            "CREATE TRIGGER spy BEFORE UPDATE ON clova_ocr.item EXECUTE FUNCTION clova_ocr.keep_correction()",
+            "DROP TRIGGER spy ON clova_ocr.item",
+        ),
+        ("CREATE RULE spy AS ON UPDATE TO clova_ocr.item DO INSTEAD NOTHING", "DROP RULE spy ON clova_ocr.item"),
+        (
+            "ALTER TABLE clova_ocr.item ENABLE ROW LEVEL SECURITY",
+            "ALTER TABLE clova_ocr.item DISABLE ROW LEVEL SECURITY",
+        ),
     ],
 )
-async def test_tables_that_do_more_than_store_are_refused(run: str, change: str) -> None:
-    """Rules, policies and triggers of others on the tables of runs are refused by the name of the table."""
+async def test_tables_that_do_more_than_store_are_refused(run: str, change: str, removal: str) -> None:
+    """Rules, policies and triggers of others on the tables of runs are refused by the table's name, until removed."""
     await read_images(run, "a")
     execute(run, change)
-    with pytest.raises(LedgerError, match=r"clova_ocr\.item .* rules, policies or triggers"):
+    with pytest.raises(LedgerError, match=r"clova_ocr\.item .* rules, policies or triggers .* remove them"):
         await PostgresLedger(run).__aenter__()
+    execute(run, removal)
+    async with PostgresLedger(run):
+        pass
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -253,7 +253,22 @@ async def test_a_user_without_the_right_to_create(postgres_server: PostgresServe
     user, database = re.findall(r"//(.*)@.*/(.*)", poor_url)[0]
     postgres_server.psql("CREATE TABLE clova_slots (domain text PRIMARY KEY, state text NOT NULL)", database)
     postgres_server.psql(f'GRANT SELECT, INSERT, UPDATE ON clova_slots TO "{user}"', database)
+    server_slots.user_slots(poor_url).check_server()
     assert (await call(server_slots.user_slots(poor_url))).in_flight == 1
+
+
+def test_a_look_at_a_server_leaves_nothing_there(postgres_url: str, poor_url: str) -> None:
+    """A look at an empty database creates no table in it, and names rights that are missing as a call does."""
+    tables = "SELECT FROM pg_tables WHERE tablename = 'clova_slots'"
+    server_slots.user_slots(postgres_url).check_server()
+    with psycopg.connect(postgres_url) as db:
+        assert db.execute(tables).fetchone() is None
+    with pytest.raises(ConfigurationError, match=r"does not allow this user .* GRANT SELECT, INSERT") as caught:
+        server_slots.user_slots(poor_url).check_server()
+    assert not caught.value.retryable
+    with closing(server_slots.store_of(postgres_url)) as store:
+        store.load([NAME])
+    server_slots.user_slots(postgres_url).check_server()
 
 
 def test_users_with_schemas_of_their_own_share_their_slots(postgres_server: PostgresServer, postgres_url: str) -> None:
