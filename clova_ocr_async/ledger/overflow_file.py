@@ -90,12 +90,13 @@ class OverflowFile:
     """The overflow file of one process; its event loop and the ledger's thread may both use it.
 
     Args:
-        path: The file; it must not exist.
+        path: The file; it must have no records.
         room: Bytes to begin with.
         allocate: Allocates space in a file: descriptor, offset, bytes. None where the system has no such call.
 
     Raises:
         DiskFullError: The disk does not have the room.
+        LedgerError: The file cannot be created or locked, or has records.
     """
 
     def __init__(
@@ -106,6 +107,9 @@ class OverflowFile:
         self._size = self._end = 0
         self._lock = threading.Lock()
         self._descriptor = create_locked(path)
+        if has_records(path):  # the first record would be written over them
+            os.close(self._descriptor)
+            raise LedgerError(f"{shown_path(str(path))} holds results that another process kept; run again")
         try:
             self._grow(room)
         except OSError as error:

@@ -30,6 +30,7 @@ __all__ = [
     "SettingsRow",
     "SourceRow",
     "occupied_error",
+    "waiting_error",
 ]
 
 LOST_OWNER = -1
@@ -177,8 +178,8 @@ class RunRows(Protocol):
             target: The place of the copy.
 
         Raises:
-            LedgerError: A process has the run open, results wait in an overflow file, or the run was moved to another
-                place than the target.
+            LedgerError: A process has the run open, results wait in an overflow file, the run was moved to another
+                place than the target, or it is a copy that no ledger would open.
         """
         ...
 
@@ -205,4 +206,19 @@ def occupied_error(place: str, moved_to: str | None) -> LedgerError:
     return LedgerError(
         f"there is a run in {place}{moved}; if it is the copy that an earlier command made, go on with it; else choose "
         "another place"
+    )
+
+
+def waiting_error(file: str, place: str) -> LedgerError:
+    """Return the error of a run whose results wait in an overflow file.
+
+    Args:
+        file: The file.
+        place: The place of the run.
+    """
+    return LedgerError(
+        f"{file} holds results that are not in {place} yet; run the batch once, then copy again. If the file is still "
+        "there, its answers are of images that the run does not have under their numbers, or another version of this "
+        "package wrote it; the log of that batch says which. Restore a newer backup or move the file away, or open the "
+        "run with that version"
     )

@@ -291,9 +291,24 @@ async def test_results_that_wait_in_an_overflow_file_come_first(tmp_path: Path) 
     waiting = OverflowFile(tmp_path / "a" / "answers-9.spill")
     waiting.append(RefusalRecord(1, "r"))
     waiting.close()
-    with pytest.raises(LedgerError, match=r"answers-9.spill in .* run the batch once"):
+    with pytest.raises(
+        LedgerError, match=r"/answers-9.spill holds results .*/a on .*; run the batch once.* or move the file away"
+    ):
         copy_run(SqliteRunRows(tmp_path / "a"), SqliteRunRows(tmp_path / "b"))
     assert names_in(tmp_path) == ["a"]
+
+
+async def test_a_backup_is_not_copied(tmp_path: Path) -> None:
+    """What no ledger opens, as it is a copy that would pay as well, is not made a run of its own by another copy."""
+    async with opened(tmp_path / "a"):
+        pass
+    shutil.copytree(tmp_path / "a", tmp_path / "backup")
+    with pytest.raises(LedgerError, match=r"/backup/ledger.sqlite3 is a copy.*--run-moved"):
+        copy_run(SqliteRunRows(tmp_path / "backup"), SqliteRunRows(tmp_path / "b"))
+    assert names_in(tmp_path) == ["a", "backup"]
+    async with opened(tmp_path / "backup", moved=True):
+        pass
+    copy_run(SqliteRunRows(tmp_path / "backup"), SqliteRunRows(tmp_path / "b"))
 
 
 async def test_tables_of_another_version_are_not_copied(tmp_path: Path) -> None:

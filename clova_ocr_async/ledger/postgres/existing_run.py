@@ -10,7 +10,7 @@ import psycopg
 from clova_ocr_async.errors import LedgerError
 from clova_ocr_async.ledger.overflow_file import has_records
 from clova_ocr_async.ledger.postgres.connection import open_connection
-from clova_ocr_async.ledger.postgres.database_identity import DatabaseIdentity
+from clova_ocr_async.ledger.postgres.database_identity import DatabaseIdentity, identify_database
 from clova_ocr_async.ledger.postgres.errors import ledger_error, server_name
 from clova_ocr_async.ledger.postgres.location import run_location
 from clova_ocr_async.ledger.postgres.overflow_place import files_of_run, overflow_folder
@@ -29,7 +29,15 @@ if TYPE_CHECKING:
     from clova_ocr_async.ledger.seal import Seal
     from clova_ocr_async.server_url import ServerURL
 
-__all__ = ["ExistingRun", "find_run", "lock_run", "moved_error", "require_current_version", "run_exists"]
+__all__ = [
+    "ExistingRun",
+    "find_run",
+    "lock_run",
+    "moved_error",
+    "require_current_version",
+    "run_exists",
+    "waiting_files",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +163,11 @@ def lock_run(db: Connection[Any], server: ServerURL) -> ExistingRun:
         LedgerError: There is none.
     """
     return _found(db.execute(f"{_FIND} FOR UPDATE", (server.run,)).fetchone(), server)
+
+
+def waiting_files(db: Connection[Any], run: ExistingRun) -> list[Path]:
+    """Return the overflow files of a run on this host; in a copy of its database they are those of the original."""
+    return run.waiting_files() if run.database.is_same(identify_database(db)) else []
 
 
 def require_current_version(

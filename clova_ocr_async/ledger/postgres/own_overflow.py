@@ -79,6 +79,10 @@ class OwnOverflow:
         self.reservation = Reservation(keeps_answers=run.store == "full")
         self.reservation.note_size(run.largest_answer)
 
+    def has_file_of(self, owner: int) -> bool:
+        """Return whether this host has a file of an owner of the run."""
+        return any(owner_of(path) == owner for path in self._files())
+
     def create(self, owner: int) -> None:
         """Create the file, with its reserve.
 

@@ -23,8 +23,7 @@ from clova_ocr_async.ledger.overflow_file import delete_replayed
 from clova_ocr_async.ledger.overflow_replay import replay_records
 from clova_ocr_async.ledger.postgres import owners
 from clova_ocr_async.ledger.postgres.connection import PATIENCE, Database
-from clova_ocr_async.ledger.postgres.database_identity import identify_database
-from clova_ocr_async.ledger.postgres.existing_run import find_run, lock_run, require_current_version
+from clova_ocr_async.ledger.postgres.existing_run import find_run, lock_run, require_current_version, waiting_files
 from clova_ocr_async.ledger.postgres.location import run_location
 from clova_ocr_async.ledger.postgres.outcome_statements import write_record
 from clova_ocr_async.ledger.settlement import without_message
@@ -83,15 +82,10 @@ def purge(
     try:
         purged, replayed = database.run(wanted.remove)
         delete_replayed(replayed)
-        _check_files(database.run(lambda db: _waiting_files(db, find_run(db, server))))
+        _check_files(database.run(lambda db: waiting_files(db, find_run(db, server))))
     finally:
         database.close()
     return purged
-
-
-def _waiting_files(db: Connection[Any], run: ExistingRun) -> list[Path]:
-    """Return the overflow files of a run on this host; in a copy of its database they are those of the original."""
-    return run.waiting_files() if run.database.is_same(identify_database(db)) else []
 
 
 def _check_files(left: list[Path]) -> None:
@@ -142,7 +136,7 @@ class _Purge:
         """Settle the work of processes that have ended, and refuse to purge while one is at work."""
         clock = None if self.clock is None else self.clock()
         owners.require_none_at_work(db, run.number, self.process, clock, "purge again")
-        replayed = replay_records(partial(write_record, db), _waiting_files(db, run))
+        replayed = replay_records(partial(write_record, db), waiting_files(db, run))
         dead = owners.dead_owners(db, run.number, self.process, clock)
         owners.take_over(db, run.number, dead, self.seal, self.now)
         return replayed

@@ -19,7 +19,7 @@ from clova_ocr_async.ledger.postgres import owners
 from clova_ocr_async.ledger.postgres.connection import COPYING, find_holder, open_connection
 from clova_ocr_async.ledger.postgres.database_identity import identify_database
 from clova_ocr_async.ledger.postgres.errors import ledger_error
-from clova_ocr_async.ledger.postgres.existing_run import lock_run, require_current_version
+from clova_ocr_async.ledger.postgres.existing_run import lock_run, require_current_version, waiting_files
 from clova_ocr_async.ledger.postgres.location import run_location
 from clova_ocr_async.ledger.postgres.schema import migrate
 from clova_ocr_async.ledger.postgres.snapshot import RunSnapshots, blocks_of
@@ -32,6 +32,7 @@ from clova_ocr_async.ledger.run_rows import (
     SettingsRow,
     SourceRow,
     occupied_error,
+    waiting_error,
 )
 from clova_ocr_async.protocol.echoed_input import shown_path
 
@@ -144,6 +145,7 @@ class PostgresRunRows:
             run = lock_run(db, self._server)
             if run.moved_to not in {None, target}:
                 raise LedgerError(f"{self.place} was moved to {run.moved_to}, so it is not copied; copy that one")
+            run.check_database(identify_database(db))
             self._require_free(db, run)
             yield _Source(db, run.number)
 
@@ -191,11 +193,8 @@ class PostgresRunRows:
         owners.require_none_at_work(
             db, run.number, self._process, None if self._clock is None else self._clock(), "copy again"
         )
-        if waiting := run.waiting_files():
-            raise LedgerError(
-                f"{shown_path(str(waiting[0]))} holds results that are not in {self.place} yet; run the batch once, "
-                "then copy again"
-            )
+        if waiting := waiting_files(db, run):
+            raise waiting_error(shown_path(str(waiting[0])), self.place)
 
 
 class _Source:

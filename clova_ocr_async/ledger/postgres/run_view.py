@@ -17,6 +17,7 @@ import msgspec
 from clova_ocr_async.errors import LedgerError
 from clova_ocr_async.host.processes import Process
 from clova_ocr_async.ledger.postgres import item_statements, view_queries, worklist_statements
+from clova_ocr_async.ledger.postgres.existing_run import waiting_files
 from clova_ocr_async.ledger.postgres.location import run_location
 from clova_ocr_async.ledger.postgres.snapshot import RunSnapshots
 from clova_ocr_async.ledger.run_status import RunStatus
@@ -128,7 +129,7 @@ class PostgresRunReader:
                 answers=answers,
                 removed=removed,
                 corrections=corrections,
-                overflow_files=tuple(shown_path(str(path)) for path in moment.run.waiting_files()),
+                overflow_files=tuple(shown_path(str(path)) for path in waiting_files(moment.db, moment.run)),
                 moved_to=moment.run.moved_to,
             )
 

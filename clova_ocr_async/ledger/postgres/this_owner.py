@@ -179,7 +179,12 @@ class ThisOwner:
         return owner
 
     def _registered(self, db: Connection[Any]) -> int:
-        return owners.register(db, self.run, self._process, self._clock.lease, self._clock.shared())
+        number = owners.register(db, self.run, self._process, self._clock.lease, self._clock.shared())
+        # A restored run gives numbers out again, and a file of such a number holds what was paid for since the backup.
+        while self.overflow.has_file_of(number):
+            owners.release_all(db, self.run, number)
+            number = owners.register(db, self.run, self._process, self._clock.lease, self._clock.shared())
+        return number
 
     def is_leased(self, db: Connection[Any], owner: int) -> bool:
         """Return whether an owner has its lease, and keep others from its work until the transaction ends."""

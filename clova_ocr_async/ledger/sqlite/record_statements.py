@@ -34,6 +34,9 @@ def write_answer(db: sqlite3.Connection, record: AnswerRecord) -> None:
 
 def write_settlement(db: sqlite3.Connection, record: SettlementRecord) -> bool:
     """Write the end of a call; return whether the item was still this call's to settle."""
+    # In a run that was restored from a backup, the number may be another image's, and the owner another process.
+    if item_at(db, record.claim.number) != record.claim.item:
+        return False
     return settle(db, record.claim, record.settlement, record.failure, record.ended)
 
 

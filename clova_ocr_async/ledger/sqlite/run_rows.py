@@ -31,6 +31,7 @@ from clova_ocr_async.ledger.run_rows import (
     SettingsRow,
     SourceRow,
     occupied_error,
+    waiting_error,
 )
 from clova_ocr_async.ledger.seal import NoSeal
 from clova_ocr_async.ledger.sqlite import owners
@@ -44,7 +45,7 @@ from clova_ocr_async.ledger.sqlite.run_directory import (
     find_run_directory,
     prepare_run_directory,
 )
-from clova_ocr_async.ledger.sqlite.run_settings import read_setting
+from clova_ocr_async.ledger.sqlite.run_settings import check_file, read_setting
 from clova_ocr_async.ledger.sqlite.schema import is_current_version, migrate
 from clova_ocr_async.ledger.sqlite.snapshot import open_view
 from clova_ocr_async.protocol.echoed_input import shown_path
@@ -132,6 +133,7 @@ class SqliteRunRows:
             moved_to = read_setting(db, "moved_to")
             if moved_to not in {None, target}:
                 raise LedgerError(f"{self.place} was moved to {moved_to}, so it is not copied; copy that one")
+            check_file(db, self._folder / LEDGER)
             yield _Source(db)
 
     @contextmanager
@@ -161,11 +163,8 @@ class SqliteRunRows:
             db.execute("PRAGMA synchronous = FULL")
             db.execute("BEGIN IMMEDIATE")
             owners.require_none_at_work(db, self._process, self._clock(), "copy again")
-            if left := [path.name for path in overflow_paths(folder) if has_records(path)]:
-                raise LedgerError(
-                    f"{left[0]} in {self.place} holds results that are not in the ledger yet; run the batch once, then "
-                    "copy again"
-                )
+            if left := [path for path in overflow_paths(folder) if has_records(path)]:
+                raise waiting_error(shown_path(str(left[0])), self.place)
             yield db
         finally:
             db.close()  # without a commit nothing has changed

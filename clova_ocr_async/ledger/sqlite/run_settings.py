@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "call_limit_of",
+    "check_file",
     "check_not_moved",
     "check_seal",
     "read_setting",
@@ -127,14 +128,28 @@ def call_limit_of(db: sqlite3.Connection) -> int | None:
 
 
 def _store_or_check_file(db: sqlite3.Connection, ledger: Path, *, moved: bool) -> None:
-    # Two copies of a run would each pay for the images that neither has.
+    if not moved:
+        check_file(db, ledger)
+    found = msgspec.json.encode(identify_file(ledger))
+    db.execute("INSERT OR REPLACE INTO run (name, value) VALUES ('file', ?)", (found,))
+
+
+def check_file(db: sqlite3.Connection, ledger: Path) -> None:
+    """Refuse a copy of the run's file: both would pay for the images that neither has.
+
+    Args:
+        db: The connection.
+        ledger: The file.
+
+    Raises:
+        LedgerError: It is a copy, or was moved or restored.
+    """
     found = identify_file(ledger)
     stored = read_setting(db, "file")
-    if isinstance(stored, bytes) and not moved:
+    if isinstance(stored, bytes):
         recorded = msgspec.json.decode(stored, type=FileIdentity)
         if not is_same_file(recorded, found):
             raise LedgerError(_another_file(recorded, found))
-    db.execute("INSERT OR REPLACE INTO run (name, value) VALUES ('file', ?)", (msgspec.json.encode(found),))
 
 
 def _another_file(recorded: FileIdentity, found: FileIdentity) -> str:

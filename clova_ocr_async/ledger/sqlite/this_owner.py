@@ -139,7 +139,13 @@ class ThisOwner:
         delete_replayed(replayed)
 
     def _registered(self, db: sqlite3.Connection) -> int:
-        return owners.register(db, self._process, self._clock() + self._lease)
+        assert self._folder is not None  # noqa: S101 - it has entered
+        number = owners.register(db, self._process, self._clock() + self._lease)
+        # A restored run gives numbers out again, and a file of such a number holds what was paid for since the backup.
+        while overflow_path(self._folder, number).exists():
+            owners.release_all(db, number)
+            number = owners.register(db, self._process, self._clock() + self._lease)
+        return number
 
     def take_over(self, db: sqlite3.Connection, *, own: bool = False) -> dict[Path, int]:
         """Settle what dead owners left, after a replay of their overflow files.

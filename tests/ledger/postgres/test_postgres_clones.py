@@ -12,15 +12,19 @@ from support.stores import crash_postgres
 
 from clova_ocr_async.errors import LedgerError
 from clova_ocr_async.ledger import PostgresLedger
+from clova_ocr_async.ledger.copy import copy_run
 from clova_ocr_async.ledger.overflow_records import AnswerRecord
 from clova_ocr_async.ledger.postgres import purge
 from clova_ocr_async.ledger.postgres.database_identity import DatabaseIdentity
 from clova_ocr_async.ledger.postgres.overflow_place import overflow_files_of
+from clova_ocr_async.ledger.postgres.run_rows import PostgresRunRows
 from clova_ocr_async.ledger.postgres.run_view import PostgresRunReader
 from clova_ocr_async.ledger.seal import NoSeal
+from clova_ocr_async.ledger.sqlite.run_rows import SqliteRunRows
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from support.servers import PostgresServer
 
@@ -53,7 +57,7 @@ async def test_a_run_in_a_copy_of_its_database_is_refused(run: str, cloned: Call
 
 
 async def test_a_copy_takes_no_answers_from_its_original(run: str, cloned: Callable[[], str]) -> None:
-    """Results that this host keeps for the original are not stored in a copy of the database, and not deleted there."""
+    """Results that this host keeps for the original are neither named, stored nor deleted by a copy of the database."""
     dead = PostgresLedger(run, process=dead_process())
     await dead.__aenter__()
     claim = claimed(await dead.admit(item("a"), source("a")))
@@ -62,6 +66,8 @@ async def test_a_copy_takes_no_answers_from_its_original(run: str, cloned: Calla
     await crash_postgres(dead)
     copy = cloned()
     (file,) = overflow_files_of(run)
+    with PostgresRunReader(run) as there, PostgresRunReader(copy) as here:
+        assert (len(there.status().overflow_files), here.status().overflow_files) == (1, ())
     assert purge(copy, NoSeal()).answers == 0
     with pytest.raises(LedgerError, match="this database is a copy"):
         await PostgresLedger(copy).__aenter__()
@@ -69,6 +75,18 @@ async def test_a_copy_takes_no_answers_from_its_original(run: str, cloned: Calla
     async with PostgresLedger(run) as ledger:
         assert (await ledger.admit(item("a"), None)).entry.answer == ANSWER
     assert not file.exists()
+
+
+async def test_a_run_in_a_copy_of_its_database_is_not_copied(
+    run: str, cloned: Callable[[], str], tmp_path: Path
+) -> None:
+    """What no ledger opens, as it is a copy that would pay as well, is not made a run of its own by another copy."""
+    await read_images(run, "a")
+    copy = cloned()
+    with pytest.raises(LedgerError, match=r"this database is a copy.*--run-moved"):
+        copy_run(PostgresRunRows(copy), SqliteRunRows(tmp_path / "run"))
+    assert not (tmp_path / "run").exists()
+    copy_run(PostgresRunRows(run), SqliteRunRows(tmp_path / "run"))
 
 
 async def test_a_server_that_hides_its_identifier(run: str, postgres_server: PostgresServer) -> None:

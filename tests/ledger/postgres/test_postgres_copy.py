@@ -232,7 +232,9 @@ async def test_results_that_wait_in_an_overflow_file_come_first(run: str, tmp_pa
     waiting = OverflowFile(folder / f"0-{token}-host-99.overflow")
     waiting.append(RefusalRecord(1, "r"))
     waiting.close()
-    with pytest.raises(LedgerError, match=r"99.overflow holds results that are not in postgresql://"):
+    with pytest.raises(
+        LedgerError, match=r"99.overflow holds results that are not in postgresql://.* or move the file away"
+    ):
         copy_run(PostgresRunRows(run), directory(tmp_path).rows)
 
 

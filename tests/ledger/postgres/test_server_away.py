@@ -15,7 +15,7 @@ from support.stores import crash_postgres
 from clova_ocr_async.errors import Billing, DiskFullError, LedgerError
 from clova_ocr_async.ledger import PostgresLedger
 from clova_ocr_async.ledger.aesgcm import AESGCMSeal
-from clova_ocr_async.ledger.overflow_file import has_records
+from clova_ocr_async.ledger.overflow_file import has_records, read_records
 from clova_ocr_async.ledger.overflow_records import AnswerRecord, RefusalRecord
 from clova_ocr_async.ledger.postgres import purge
 from clova_ocr_async.ledger.postgres.errors import StoreAwayError
@@ -211,6 +211,26 @@ async def test_an_answer_whose_number_is_another_images_is_kept_and_named(
     with pytest.raises(LedgerError, match="of images that the run does not have"):
         purge(run, NoSeal())
     assert overflow_files_of(run) == [file]
+
+
+async def test_a_restored_run_keeps_what_was_paid_for_since(run: str) -> None:
+    """A backup gives numbers of processes out again; the answers in a file of such a number stay on the disk."""
+    await read_images(run, "a")
+    ended = PostgresLedger(run, process=dead_process())
+    await ended.__aenter__()
+    claim = await sent(ended, "b")
+    status, cut, body, unpacked = sealed_answer(NoSeal(), claim.item, ANSWER)
+    paid = AnswerRecord(claim.number, "b", status, cut, body, 1.0, unpacked, image=claim.item)
+    ended._this_owner.overflow.keep(paid)  # noqa: SLF001 - while the server is there, nothing else writes to it
+    await crash_postgres(ended)
+    (file,) = overflow_files_of(run)
+    # What a dump of before does to the rows and the counter.
+    execute(run, "DELETE FROM clova_ocr.item WHERE id = %s", claim.number)
+    execute(run, "DELETE FROM clova_ocr.owner")
+    execute(run, f"ALTER TABLE clova_ocr.owner ALTER id RESTART WITH {claim.owner}")
+    async with PostgresLedger(run) as ledger:
+        assert claimed(await ledger.admit(item("c"), None)).owner == claim.owner + 1
+    assert read_records(file) == [paid]
 
 
 async def test_a_settlement_of_another_images_number_changes_nothing(run: str) -> None:

@@ -14,7 +14,7 @@ import msgspec
 import pytest
 from support.ledgers import item
 
-from clova_ocr_async.errors import DiskFullError, LedgerError
+from clova_ocr_async.errors import Billing, DiskFullError, LedgerError
 from clova_ocr_async.ledger.overflow_file import (
     OverflowFile,
     create_locked,
@@ -25,12 +25,12 @@ from clova_ocr_async.ledger.overflow_file import (
     read_records,
     reclaim,
 )
-from clova_ocr_async.ledger.overflow_records import AnswerRecord, RefusalRecord, encode_record
+from clova_ocr_async.ledger.overflow_records import AnswerRecord, RefusalRecord, SettlementRecord, encode_record
 from clova_ocr_async.ledger.sqlite.call_limit import calls
 from clova_ocr_async.ledger.sqlite.item_statements import claim_item, send
 from clova_ocr_async.ledger.sqlite.record_statements import replay_files
 from clova_ocr_async.ledger.sqlite.schema import migrate
-from clova_ocr_async.ledger.states import Claim
+from clova_ocr_async.ledger.states import Claim, ItemEvent, Settlement
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -263,6 +263,18 @@ def test_a_file_that_stays_locked_is_an_error(tmp_path: Path) -> None:
         create_locked(path, lambda _: False, lambda _: None)
 
 
+def test_a_file_with_records_is_not_written_over(overflow_file: OverflowFile, tmp_path: Path) -> None:
+    """A file that holds answers, as it was found under the number of a new process, is refused and stays as it is."""
+    left = OverflowFile(overflow_path(tmp_path, 8), 4096)
+    left.append(ONE)
+    left.close()
+    with pytest.raises(LedgerError, match=r"answers-8\.spill holds results that another process kept; run again"):
+        OverflowFile(left.path, 4096)
+    assert read_records(left.path) == [ONE]
+    reclaim(tmp_path)
+    assert overflow_paths(tmp_path) == [overflow_file.path, left.path]
+
+
 def test_a_file_system_without_locks_is_refused(tmp_path: Path) -> None:
     """Without locks of files no run begins, since other processes could delete its answers."""
     seen: list[int] = []
@@ -357,6 +369,18 @@ def test_an_answer_whose_number_is_another_images_is_kept_and_named(
         assert replay_files(db, [overflow_file.path]) == {}
     assert kept(db) == [ONE.body]
     assert caplog.text.count(f"{overflow_file.path} holds paid answers of images that the run does not have") == 1
+
+
+def test_a_settlement_of_another_images_number_changes_nothing(
+    overflow_file: OverflowFile, db: sqlite3.Connection
+) -> None:
+    """In a restored run, whose numbers and owners are given out again, an old settlement ends no other image's call."""
+    send(db, Claim(1, 7, item()), "r", b"", 1.0, None)
+    not_billed = Settlement(ItemEvent.FAIL, Billing.NOT_BILLED, 0.0, b"", "s")
+    overflow_file.append(SettlementRecord(Claim(1, 7, item("b")), not_billed, None, 1.0))
+    replay_files(db, [overflow_file.path])
+    assert db.execute("SELECT state FROM item").fetchall() == [("sent",)]
+    assert calls(db) == 1
 
 
 def test_records_show_no_content() -> None:

@@ -10,6 +10,7 @@ from support.ledgers import (
     FullDisk,
     calls,
     claimed,
+    crash,
     item,
     maybe_billed,
     opened,
@@ -20,6 +21,8 @@ from support.ledgers import (
 )
 
 from clova_ocr_async.ledger.aesgcm import AESGCMSeal
+from clova_ocr_async.ledger.overflow_file import overflow_paths, read_records
+from clova_ocr_async.ledger.overflow_records import AnswerRecord
 from clova_ocr_async.ledger.sqlite.owners import LEASE
 from clova_ocr_async.ledger.sqlite.run_directory import LEDGER
 
@@ -40,6 +43,35 @@ async def test_a_claim_of_a_removed_owner_is_taken_over(run: Path) -> None:
         db.close()
         assert not await ledger.others_at_work(["receipt"])
         assert (await ledger.admit(item(), None)).claim is not None
+
+
+def restore(run: Path, backup: bytes) -> None:
+    """Put an older ledger in the place of a run's."""
+    for path in run.glob(f"{LEDGER}*"):
+        path.unlink()
+    (run / LEDGER).write_bytes(backup)
+
+
+async def test_a_restored_run_keeps_what_was_paid_for_since(run: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A backup gives numbers of processes out again; the answers in a file of such a number stay on the disk."""
+    async with opened(run):
+        pass
+    backup = (run / LEDGER).read_bytes()
+    ended = opened(run)
+    await ended.__aenter__()
+    claim = claimed(await ended.admit(item("b"), None))
+    await ended.sending(claim, "b")
+    paid = AnswerRecord(claim.number, "b", 200, None, ANSWER.body, 1.0, image=claim.item)
+    ended._this_owner.keep(paid)  # noqa: SLF001 - while the ledger can be written, nothing else does
+    await crash(ended)
+    restore(run, backup)
+    for _ in range(2):
+        async with opened(run, moved=True) as ledger:
+            (kept, own) = overflow_paths(run)
+            assert claimed(await ledger.admit(item("c"), None)).owner != claim.owner
+        assert overflow_paths(run) == [kept] != [own]
+        assert read_records(kept) == [paid]
+    assert "The file is kept" in caplog.text
 
 
 async def test_an_uncommitted_owner_is_not_used(run: Path, caplog: pytest.LogCaptureFixture) -> None:
