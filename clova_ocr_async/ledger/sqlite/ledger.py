@@ -295,10 +295,9 @@ class SqliteLedger:
 
     async def maybe_billed(self, claim: Claim, request_id: str) -> None:
         """Mark that the request in flight may have been billed and has no answer."""
+        mark = partial(item_statements.mark_maybe_billed, number=claim.number, request_id=request_id)
         try:
-            await self._writer.submit(
-                lambda db: item_statements.mark_maybe_billed(db, claim.number, request_id), "maybe billed"
-            )
+            await self._writer.submit(mark, "maybe billed")
         except LedgerError as error:
             self._payment_stop.stop(error)
             raise
