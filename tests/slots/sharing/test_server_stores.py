@@ -437,7 +437,7 @@ async def test_the_password_of_redis(
 
 async def test_a_cluster_of_redis_is_refused() -> None:
     """A server of a cluster is told as that, and no call waits for it."""
-    cluster = RedisServer("--cluster-enabled", "yes")
+    cluster = RedisServer("--cluster-enabled", "yes", "--cluster-port", f"{free_port()}")  # else one 10,000 higher
     try:
         with pytest.raises(ConfigurationError, match="it is a cluster; use one Redis") as caught:
             server_slots.user_slots(cluster.url).check_server()
