@@ -311,6 +311,14 @@ def test_an_unmasked_page_shows_pictures_that_were_not_read(tmp_path: Path) -> N
     assert (list(folder.links), list(folder.files)) == (["a.1.jpg"], ["b.2.jpg", "c.3.png"])
 
 
+@pytest.mark.parametrize("status", ["skipped", "pending"])
+def test_no_page_opens_a_picture_that_was_not_sent(tmp_path: Path, status: str) -> None:
+    """Its decoding may be what ended the processes of the run, and would end the report."""
+    records = [dataclasses.replace(record, status=status) for record in some_unread(tmp_path)]
+    page = written(*records, policy=None, pictures="embed")
+    assert not any("picture" in row or "no_picture" in row for row in rows_in(page))
+
+
 @pytest.mark.parametrize("where", ["embed", "copy"])
 def test_a_masked_page_opens_no_picture_that_was_not_read(tmp_path: Path, where: Any) -> None:
     """Nothing shows what would have to be masked, so such a picture is not opened, whatever the document is."""
