@@ -5,7 +5,14 @@ from __future__ import annotations
 import re
 from operator import mul
 
-__all__ = ["business_number_fits", "corporate_number_fits", "luhn_fits", "mrz_digit", "resident_number_fits"]
+__all__ = [
+    "alien_number_fits",
+    "business_number_fits",
+    "corporate_number_fits",
+    "luhn_fits",
+    "mrz_digit",
+    "resident_number_fits",
+]
 
 _BUSINESS_WEIGHTS = (1, 3, 7, 1, 3, 7, 1, 3)
 _RESIDENT_WEIGHTS = (2, 3, 4, 5, 6, 7, 8, 9, 2, 3, 4, 5)
@@ -41,8 +48,20 @@ def resident_number_fits(digits: str) -> bool:
 
     Numbers that were issued since October 2020 have a random digit there, so a misfit proves nothing.
     """
+    return _resident_digit(digits) == int(digits[12])
+
+
+def alien_number_fits(digits: str) -> bool:
+    """Return whether the last of the thirteen digits of an alien registration number fits the others.
+
+    It is that of a resident number, and two more. As there, a misfit proves nothing.
+    """
+    return (_resident_digit(digits) + 2) % 10 == int(digits[12])
+
+
+def _resident_digit(digits: str) -> int:
     total = sum(weight * int(digit) for weight, digit in zip(_RESIDENT_WEIGHTS, digits, strict=False))
-    return (11 - total % 11) % 10 == int(digits[12])
+    return (11 - total % 11) % 10
 
 
 def luhn_fits(digits: str) -> bool:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 import unicodedata
 
-from clova_ocr_async.results.check_digits import luhn_fits, resident_number_fits
+from clova_ocr_async.results.check_digits import alien_number_fits, luhn_fits, resident_number_fits
 
 __all__ = [
     "AFTER",
@@ -21,7 +21,8 @@ __all__ = [
     "cards_in",
     "folded",
     "forms_of",
-    "is_barcode",
+    "is_item_code",
+    "is_korean_barcode",
     "is_part",
     "latin",
     "narrowed",
@@ -80,18 +81,35 @@ def cards_in(text: str) -> set[str]:
     return {number for number in found if _USUAL_GROUPS.fullmatch(number) or luhn_fits(re.sub("[^0-9]", "", number))}
 
 
-def is_barcode(digits: str) -> bool:
-    """Return whether digits in a row are a barcode of 13 digits rather than a resident number.
+def is_korean_barcode(digits: str) -> bool:
+    """Return whether digits in a row are a barcode of Korea, wherever they stand, and not a resident or alien number.
 
-    Barcodes of Korea begin with 880, and all barcodes of 13 digits have a check digit; those that begin with 2 are a
-    shop's own. Of resident numbers those alone have no check digit that were issued since October 2020.
+    Those that begin otherwise are not told apart: a tenth of the numbers of persons reads as a barcode, as those that
+    were issued since October 2020 have no check digit.
     """
-    if len(digits) != _BARCODE or resident_number_fits(digits):
+    return digits.startswith(_KOREA) and _is_barcode(digits) and not _is_of_person(digits)
+
+
+def is_item_code(digits: str) -> bool:
+    """Return whether digits in a row, where the code of an item stands, are a barcode rather than a number of a person.
+
+    There a barcode of Korea may have a misread digit. Those that begin with 2 are a shop's own, with its own digits.
+    """
+    if len(digits) != _BARCODE or _is_of_person(digits):
         return False
+    return digits.startswith(_KOREA) or (_is_barcode(digits) and not digits.startswith("2"))
+
+
+def _is_barcode(digits: str) -> bool:
     total = sum(int(digit) * (1 + 2 * (place % 2)) for place, digit in enumerate(digits))
-    return digits.startswith("880") or (total % 10 == 0 and not digits.startswith("2"))
+    return len(digits) == _BARCODE and total % 10 == 0
 
 
+def _is_of_person(digits: str) -> bool:
+    return resident_number_fits(digits) or alien_number_fits(digits)
+
+
+_KOREA = "880"
 _BARCODE = 13
 
 

@@ -1,8 +1,8 @@
 """A search for numbers that identify a person or a card, in any text. Pure.
 
-A resident or alien number is found by its form, since numbers issued since October 2020 have no check digit; barcodes
-are left out. A card number is found by its groups of digits or its check digit; a line of a machine readable zone, by
-its form.
+A resident or alien number is found by its form, since numbers issued since October 2020 have no check digit. Barcodes
+of Korea are left out; those of other countries cannot be told from such a number. A card number is found by its groups
+of digits or its check digit; a line of a machine readable zone, by its form.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from clova_ocr_async.results.number_forms import AFTER, BEFORE, BIRTH, cards_in, is_barcode, narrowed
+from clova_ocr_async.results.number_forms import AFTER, BEFORE, BIRTH, cards_in, is_korean_barcode, narrowed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,7 +31,7 @@ def kinds_of_numbers(text: str) -> Iterator[str]:
         return
     text = narrowed(text)
     for found in _RESIDENT.finditer(text):
-        if found[2] or not is_barcode(found[1] + found[3]):
+        if found[2] or not is_korean_barcode(found[1] + found[3]):
             yield "alien registration number" if found[3][0] in _ALIEN else "resident registration number"
     for _ in cards_in(text):
         yield "card number"

@@ -17,18 +17,17 @@ from clova_ocr_async.documents import Document, Recognition
 from clova_ocr_async.documents.untyped import UNREADABLE, is_array, is_object, untyped
 from clova_ocr_async.errors import ConfigurationError, RedactionError
 from clova_ocr_async.results.arguments import require_recognition
-from clova_ocr_async.results.check_digits import corporate_number_fits
 from clova_ocr_async.results.number_forms import (
     bare,
     cards_in,
     folded,
     forms_of,
-    is_barcode,
     is_part,
     latin,
     residents_in,
     without_bars,
 )
+from clova_ocr_async.results.public_numbers import is_public
 from clova_ocr_async.results.sensitive_paths import SENSITIVE, Policy, Rule, hide
 
 if TYPE_CHECKING:
@@ -46,7 +45,6 @@ _OF_CALL = frozenset({"", "images"})
 _POLYGON_KEYS = ("boundingPolys", "boundingPoly", "maskingPolys", "subBoundingPolys", "rois", "vertices")
 _NUMBER_KEYS = frozenset((*_POLYGON_KEYS, "confidence", "confidenceScore"))
 _SHORTEST_BY_FORM = 13  # digits of a number that is recognized by its form
-_CORPORATE = "bizLicense.result.corpRegisterNum"
 
 
 def redact(recognition: Recognition[DocumentT], policy: Policy = "standard") -> Recognition[DocumentT]:
@@ -167,23 +165,37 @@ class Masking:
             text: The text.
         """
         rule = rule_at(path, self._policy)
-        return self.mask_text(text if rule is None else hide(text, rule))
+        return self.mask_text(text if rule is None else hide(text, rule), path)
 
-    def mask_text(self, text: str) -> str:
-        """Return a text about the answer without its numbers, and without any that is recognized by its form."""
-        found = {(bare(number), rule) for number, rule in _numbers_in(text, self._policy)}
+    def mask_text(self, text: str, path: str = "") -> str:
+        """Return a text about the answer without its numbers, and without any that is recognized by its form.
+
+        Args:
+            text: The text.
+            path: As in ``mask_at``, where a number may be public; empty for a text that has no place.
+        """
+        found = {(bare(number), rule) for number, rule in _numbers_in(text, self._policy, path)}
         return _Search(found).mask(self._search.mask(text))
 
     def mask_values(self, value: Any) -> Any:
         """Return plain values about the answer, such as the own columns of a manifest, masked as texts are."""
         if is_object(value):
-            return {self.mask_text(key): self.mask_values(child) for key, child in value.items()}
+            return self._mask_object(value)
         if is_array(value):
             return [self.mask_values(child) for child in value]
         if (text := _searched_text(value)) is None:
             return value
         masked = self.mask_text(text)
         return value if masked == text else masked
+
+    def _mask_object(self, value: dict[str, Any]) -> dict[str, Any]:
+        """Mask an object; keys that are the same once they are masked are numbered, so that none is lost."""
+        masked: dict[str, Any] = {}
+        for key, child in value.items():
+            plain = self.mask_text(key)
+            names = (plain, *(f"{plain} ({number})" for number in range(2, len(value) + 1)))
+            masked[next(name for name in names if name not in masked)] = self.mask_values(child)
+        return masked
 
 
 def _hidden_numbers(texts: Iterable[tuple[str, str]], policy: Policy) -> Iterator[tuple[str, Rule]]:
@@ -194,26 +206,17 @@ def _hidden_numbers(texts: Iterable[tuple[str, str]], policy: Policy) -> Iterato
         elif len(text) < _SHORTEST_BY_FORM:  # as nearly all texts
             continue
         else:
-            found = {pair for pair in _numbers_in(text, policy) if not _is_public(pair[0], path)}
+            found = set(_numbers_in(text, policy, path))
         for number, rule in found:
             # Of a number that was printed with stars, all that must be hidden may be hidden already.
             if hide(number, rule) != number:
                 yield bare(number), rule
 
 
-def _is_public(number: str, path: str) -> bool:
-    """Return whether digits in the form of a resident number are another number at their place, which is no secret."""
-    below = path.removeprefix("images.")
-    if below.startswith("receipt"):
-        return number.isdigit() and is_barcode(number)
-    digits = number.replace("-", "")
-    # Behind its date of birth a resident number has another digit than 0.
-    return below.startswith(_CORPORATE) and digits.isdigit() and (corporate_number_fits(digits) or digits[6] == "0")
-
-
-def _numbers_in(text: str, policy: Policy) -> Iterator[tuple[str, Rule]]:
+def _numbers_in(text: str, policy: Policy, path: str) -> Iterator[tuple[str, Rule]]:
     """Yield the numbers that are recognized by their form, which may stand in any field, with their rules."""
-    yield from ((number, _RESIDENT.rule(policy)) for number in residents_in(text))
+    residents = (number for number in residents_in(text) if not is_public(number, path))
+    yield from ((number, _RESIDENT.rule(policy)) for number in residents)
     yield from ((number, _CARD.rule(policy)) for number in cards_in(text))
 
 

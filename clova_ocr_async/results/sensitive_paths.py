@@ -13,6 +13,7 @@ from __future__ import annotations
 import enum
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from clova_ocr_async.results.check_digits import luhn_fits
 from clova_ocr_async.results.number_forms import is_part
 
 if TYPE_CHECKING:
@@ -105,12 +106,20 @@ def hide(text: str, rule: Rule) -> str:
     if rule is Rule.LAST_SEVEN:
         # Also of a number that was read with a character too many.
         hidden = set(places[-_LAST:]) | set(places[_BIRTH:])
-    elif rule is Rule.MIDDLE and _SHORTEST_CARD <= len(places) <= _LONGEST_CARD:
+    elif rule is Rule.MIDDLE and _is_card_alone("".join(text[place] for place in places)):
         hidden = set(places[_FIRST_OF_CARD:-_LAST_OF_CARD])
     return "".join(STARS if place in hidden else character for place, character in enumerate(text))
 
 
 _LAST, _BIRTH = 7, 6  # digits of a resident number
 _SHORTEST_CARD = 12  # digits; of a shorter number the first six and last four would be nearly all
-_LONGEST_CARD = 19  # digits; a longer text is not a card number alone, and may end in its check code
+_USUAL_CARD, _LONGEST_CARD = 16, 19  # digits
 _FIRST_OF_CARD, _LAST_OF_CARD = 6, 4
+
+
+def _is_card_alone(characters: str) -> bool:
+    """Return whether a text is a card number alone; one longer than usual may end in its check code or its date."""
+    if not _USUAL_CARD < len(characters) <= _LONGEST_CARD:
+        return _SHORTEST_CARD <= len(characters) <= _USUAL_CARD
+    is_masked = set(characters[_FIRST_OF_CARD:-_LAST_OF_CARD]) == {STARS}
+    return is_masked or (characters.isdecimal() and luhn_fits(characters))

@@ -246,6 +246,17 @@ async def test_a_masked_page_says_why_a_failed_document_has_no_picture(page: Pag
     await expect(page.locator("#scene image")).to_have_count(0)
 
 
+@pytest.mark.parametrize("status", ["skipped", "pending"])
+async def test_a_picture_that_was_not_sent_has_a_reason(
+    page: Page, tmp_path: Path, rows: list[dict[str, Any]], status: str
+) -> None:
+    """Such a picture is not opened, masked or not, and the page says why."""
+    row = rows[7] | {"n": 0, "status": status}
+    address = write_page(tmp_path / "report.html", [row], invented_run([row], masked=False), pictures={})
+    await page.goto(f"{address}#open=0")
+    await expect(page.locator("#picture-note")).to_contain_text("This picture was not sent")
+
+
 async def test_keys_work_when_the_browser_refuses_the_address(page: Page, address: str) -> None:
     """A key that is held down goes on through the doubts although the browser refuses to change the address."""
     await page.goto(f"{address}#open=3")

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clova_ocr_async.results.check_digits import (
+    alien_number_fits,
     business_number_fits,
     corporate_number_fits,
     luhn_fits,
@@ -57,7 +58,14 @@ def test_one_last_digit_fits(number: str) -> None:
     """Exactly one last digit fits the others; of resident numbers at least one does, since two sums share a digit."""
     for fits, length in ((business_number_fits, 10), (corporate_number_fits, 13), (luhn_fits, 13)):
         assert sum(fits(number[: length - 1] + last) for last in "0123456789") == 1
-    assert sum(resident_number_fits(number[:12] + last) for last in "0123456789") == 1
+    for fits_person in (resident_number_fits, alien_number_fits):
+        assert sum(fits_person(number[:12] + last) for last in "0123456789") == 1
+
+
+def test_the_digit_of_an_alien_number_is_two_more() -> None:
+    """The same digits have another last digit as a resident number and as an alien number."""
+    assert resident_number_fits("9001015123450")
+    assert alien_number_fits("9001015123452")
 
 
 @given(DIGITS, st.integers(0, 12), st.integers(1, 9))

@@ -52,6 +52,9 @@ def masked(document: type[Document], result: dict[str, Any], policy: Any = "stan
         ("4111-11**-****-1111", Rule.MIDDLE, "4111-11**-****-1111"),
         ("3782 822463 10005", Rule.MIDDLE, "3782 82**** *0005"),
         ("1234567890", Rule.MIDDLE, "**********"),
+        ("4111 1111 1111 1111 123", Rule.MIDDLE, "**** **** **** **** ***"),
+        ("6200 0000 0000 0000 109", Rule.MIDDLE, "6200 00** **** ***0 109"),
+        ("6200 00** **** ***0 109", Rule.MIDDLE, "6200 00** **** ***0 109"),
         ("4111-1122-2233-1111 12/29", Rule.MIDDLE, "****-****-****-**** **/**"),
         ("11-12-123456-12", Rule.WHOLE, "**-**-******-**"),
         ("M1<2", Rule.WHOLE, "****"),
@@ -163,13 +166,25 @@ def test_a_resident_number_in_a_field_of_its_own_kind() -> None:
         ("4901011234568", "4901011234568"),
         ("4901011234565", "490101*******"),
         ("2101013234562", "210101*******"),
+        ("4901015100005", "490101*******"),
     ],
-    ids=["Korea", "a resident number's digit", "hyphen", "Japan", "no barcode's digit", "born since 2020"],
+    ids=["Korea", "a resident number's digit", "hyphen", "Japan", "no barcode's digit", "born since 2020", "alien"],
 )
 def test_barcodes_of_a_receipt_stay(code: str, expected: str) -> None:
     """Thirteen digits in a row on a receipt that are a barcode stay; others may be a resident number, and go."""
     found = masked(Receipt, {"subResults": [{"items": [{"code": read(code)}]}]})
     assert found["subResults"][0]["items"][0]["code"]["text"] == expected
+
+
+@pytest.mark.parametrize(
+    ("number", "expected"),
+    [("8801016234562", "8801016234562"), ("4901011234568", "490101*******"), ("8801016234567", "880101*******")],
+    ids=["Korea", "Japan", "no barcode's digit"],
+)
+def test_elsewhere_on_a_receipt_what_may_be_a_number_of_a_person_goes(number: str, expected: str) -> None:
+    """Where no item's code stands, a foreign barcode cannot be told from a number that has no check digit."""
+    found = masked(Receipt, {"storeInfo": {"name": read(number)}})
+    assert found["storeInfo"]["name"]["text"] == expected
 
 
 def test_a_number_over_two_fields_is_refused() -> None:
@@ -285,6 +300,18 @@ def test_a_resident_number_in_the_place_of_a_corporate_one_is_masked() -> None:
     assert [cell["text"] for cell in found] == [*numbers[:3], "900101-*******", "9l0101-*******"]
 
 
+@pytest.mark.parametrize("separator", ["", " ", " - ", "–", "·", "_", "ㅡ"])  # noqa: RUF001
+def test_a_corporate_number_stays_with_any_separator(separator: str) -> None:
+    """A corporate number is public however its separator was read, and also as a person corrected it."""
+    number = f"110111{separator}1707178"
+    assert masked(BizLicense, {"corpRegisterNum": [read(number)]})["corpRegisterNum"][0]["text"] == number
+    masking = Masking(None, "standard")
+    assert masking.mask_at("bizLicense.result.corpRegisterNum", number) == number
+    assert "*" in masking.mask_at("bizLicense.result.repName", number)
+    person = f"900101{separator}1234568"
+    assert "*" in masking.mask_at("bizLicense.result.corpRegisterNum", person)
+
+
 @pytest.mark.parametrize(
     "text", ["1.4111 1122 2233 1111", "a4111-1122-2233-1111", "4111-1122-2233-1111-b", "2026-11-29"]
 )
@@ -298,6 +325,17 @@ def test_values_about_an_answer_are_masked() -> None:
     masking = Masking(None, "standard")
     values = {PERSONAL: [PERSONAL, 9001011234567, 12, 1.5, True, None]}
     assert masking.mask_values(values) == {"900101-*******": ["900101-*******", "900101*******", 12, 1.5, True, None]}
+
+
+def test_values_whose_names_are_the_same_once_masked_are_all_kept() -> None:
+    """Columns whose names differ in hidden digits alone are numbered, so that none is lost."""
+    values = {"a 900101-1234567": 1, "a 900101-1234568": 2, "a 900101-******* (2)": 3, "a 900101-1234569": 4}
+    assert list(Masking(None, "standard").mask_values(values).items()) == [
+        ("a 900101-*******", 1),
+        ("a 900101-******* (2)", 2),
+        ("a 900101-******* (2) (2)", 3),
+        ("a 900101-******* (3)", 4),
+    ]
 
 
 def test_a_misread_number_without_a_field_is_masked() -> None:

@@ -49,9 +49,10 @@ def command(*, run: RunLocation, output: str | None, unmasked: bool, price: Deci
     and a box around every value, and leads to the values that a person should look at. Failures are grouped by cause,
     with the command that sends their images again.
 
-    Numbers are masked, on pictures too, unless --unmasked is given; pictures that were not read are shown only then.
-    Masked is not anonymous: names, addresses, dates and photographs stay. The command works while a batch is running.
-    The page appears when it is complete; only you can read it.
+    Numbers are masked, on pictures too, unless --unmasked is given; pictures that were sent and not read are shown only
+    then, and those that were not sent are never opened. Masked is not anonymous: names, addresses, dates and
+    photographs stay. The command works while a batch is running. The page appears when it is complete; only you can
+    read it.
     """
     from clova_ocr_async.cli.exit_codes import exit_code
     from clova_ocr_async.cli.runs.report_writing import ReportFile, language_of, write_report_file

@@ -33,6 +33,7 @@ _PARSED_BEFORE = (
     "a dependency or a middleware has parsed the form of the upload, which the routes of ocr_router parse themselves; "
     "it may read request.body() or the headers instead, or the picture goes to a handler of your own"
 )
+_NOT_KEPT = "Stream consumed"  # Starlette's words for a body that was read and not kept
 # A hostile form must not keep the event loop busy.
 _MAX_PARTS = 16
 _MAX_HEADERS = 4096  # bytes, of a part
@@ -87,8 +88,13 @@ async def read_file(headers: Headers, request: Request, max_bytes: int) -> bytes
     except TimeoutError:
         detail = f"no byte arrived for {_STALLED_AFTER:g} s, or not all within {_LONGEST:g} s"
         raise UploadError(TOO_SLOW, detail) from None
-    except RuntimeError:  # Starlette's, for a body that was read and not kept
+    except RuntimeError as error:
+        if str(error) != _NOT_KEPT:
+            raise
         raise ConfigurationError(_PARSED_BEFORE) from None
+    # To a middleware that has parsed the form, Starlette hands on an empty body.
+    if not body and _length(headers):
+        raise ConfigurationError(_PARSED_BEFORE)
     data = file_in_form(body, boundary)
     if len(data) > max_bytes:
         raise _too_large(max_bytes)

@@ -2,7 +2,8 @@
 
 A picture is shown for certain or not at all: one that cannot be masked, is gone or has changed has a reason in its
 place, and the page goes on without it. What stands on a picture that was not read is not known. So a masked page does
-not show it, and a page that is not masked shows it without boxes.
+not show it, and a page that is not masked shows it without boxes, if it was sent: a picture that was never sent may be
+one whose decoding ends the process.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ __all__ = ["ShownPicture", "picture_of", "reason_without", "shows_unread"]
 
 _THUMBNAIL = (200, 35)  # pixels of the longest side, and the quality: 2 kB of a receipt
 _EMBEDDED = (1600, 75)  # enough to read a receipt by
+_SENT = frozenset({"failed", "ambiguous"})  # statuses of images that were sent, and not read
 
 
 class ShownPicture(NamedTuple):
@@ -71,7 +73,9 @@ def shows_unread(reading: Reading, policy: Policy | None) -> bool:
         reading: The record.
         policy: As in ``read_record``.
     """
-    return policy is None and reading.recognition is None and reading.entry is not None
+    # It was decoded before it was sent. Others may have ended processes, and would end this one.
+    sent = reading.record.status in _SENT
+    return policy is None and sent and reading.recognition is None and reading.entry is not None
 
 
 def picture_of(reading: Reading, policy: Policy | None, hashes: FileHashes | None = None) -> ShownPicture:

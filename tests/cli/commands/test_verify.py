@@ -248,6 +248,8 @@ LEAKS: dict[str, tuple[str, bytes, str]] = {
     "parquet of bytes": ("a.parquet", parquet(id=[NUMBER.encode()]), "in a column of the Parquet file"),
     "parquet of decimals": ("a.parquet", parquet(id=[Decimal(9001011234567)]), "in a column of the Parquet file"),
     "parquet broken": ("a.parquet", b"PAR1 nothing", "format that cannot be checked"),
+    "alien number in the form of a barcode": ("a.txt", b"8801015200018", "alien registration number"),
+    "number without a check digit": ("a.txt", b"9001011200008", "resident registration number"),
     "long cell": ("a.csv", b"x" * 200_000, "a cell of more than"),
     "long line": ("a.txt", b"x" * 2**24, "a line of more than"),
     "name": (f"{NUMBER}.csv", b"x", "in the file's name"),

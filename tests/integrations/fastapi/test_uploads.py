@@ -8,8 +8,9 @@ import pytest
 from fastapi import Depends, Form, Request
 from hypothesis import given
 from hypothesis import strategies as st
+from starlette.middleware.base import BaseHTTPMiddleware
 from support.fakes import JPEG, FakeTransport, domain
-from support.web import BOUNDARY, Upload, app_of, form
+from support.web import BOUNDARY, CONTENT_TYPE, Upload, app_of, form
 from virtual import run_virtually
 
 from clova_ocr_async import ClovaOCRClient
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 LIMIT = 100_000
+HEADERS = {"content-type": CONTENT_TYPE}
 
 
 @given(st.binary(max_size=300))
@@ -150,6 +152,50 @@ async def test_a_form_that_was_parsed_before_is_named_in_the_log(caplog: pytest.
     answered = await Upload(app, JPEG).answer()
     assert (answered.status, answered.json()["billing"]) == (500, "not_billed")
     assert "has parsed the form of the upload" in caplog.text
+
+
+@pytest.mark.parametrize("way", ["form", "stream"])
+async def test_a_form_that_a_middleware_has_parsed_is_named_in_the_log(
+    caplog: pytest.LogCaptureFixture, way: str
+) -> None:
+    """Behind a middleware that has used up the form the body is empty: no fault of the caller's, and logged."""
+
+    async def using(request: Request, call_next: Any) -> Any:
+        if way == "form":
+            async with request.form():
+                pass
+        else:
+            _ = [chunk async for chunk in request.stream()]
+        return await call_next(request)
+
+    app = app_of(client_of(FakeTransport()))
+    app.add_middleware(BaseHTTPMiddleware, dispatch=using)
+    body = form(JPEG)
+    answered = await Upload(app, [body], headers={**HEADERS, "content-length": str(len(body))}).answer()
+    assert (answered.status, answered.json()["billing"]) == (500, "not_billed")
+    assert "has parsed the form of the upload" in caplog.text
+
+
+async def test_an_empty_body_is_the_fault_of_the_caller() -> None:
+    """A form whose length is 0 is a 422 as any broken form."""
+    app = app_of(client_of(FakeTransport()))
+    answered = await Upload(app, [b""], headers={**HEADERS, "content-length": "0"}).answer()
+    assert (answered.status, answered.json()["type"][-8:]) == (422, "bad-form")
+
+
+async def test_an_error_of_the_server_stays_itself(caplog: pytest.LogCaptureFixture) -> None:
+    """An error of the code that hands on the body is not taken for a form that was parsed before."""
+    app = app_of(client_of(FakeTransport()))
+
+    async def broken(scope: Any, _receive: Any, send: Any) -> None:
+        async def receive() -> Any:
+            raise RuntimeError("broken pipe of a middleware")
+
+        await app(scope, receive, send)
+
+    with pytest.raises(RuntimeError, match="broken pipe"):
+        await Upload(broken, JPEG).task
+    assert "has parsed the form" not in caplog.text
 
 
 def test_a_stalled_upload_ends() -> None:

@@ -24,6 +24,7 @@ from clova_ocr_async.documents import Picture
 from clova_ocr_async.emulator import draw_sample
 from clova_ocr_async.errors import ConfigurationError, ConnectionLostError, ImageError
 from clova_ocr_async.ledger.corrections import Change, ChangeKind, Correction
+from clova_ocr_async.ledger.states import State
 from clova_ocr_async.results.report.album import Album
 from clova_ocr_async.results.report.budget import Budget
 from clova_ocr_async.results.report.not_shown import not_shown
@@ -309,6 +310,18 @@ def test_an_unmasked_page_shows_pictures_that_were_not_read(tmp_path: Path) -> N
     folder = Folder()
     written(*some_unread(tmp_path), policy=None, pictures="link", folder=folder)
     assert (list(folder.links), list(folder.files)) == (["a.1.jpg"], ["b.2.jpg", "c.3.png"])
+
+
+@pytest.mark.parametrize(("status", "state"), [("skipped", State.SKIPPED), ("pending", State.CLAIMED)])
+def test_no_page_opens_a_picture_that_was_not_sent(tmp_path: Path, status: str, state: State) -> None:
+    """Its decoding may be what ended the processes of the run, and would end the report."""
+    found = some_unread(tmp_path)
+    entries = [record.entry and dataclasses.replace(record.entry, state=state) for record in found]
+    records = [
+        dataclasses.replace(record, status=status, entry=entry) for record, entry in zip(found, entries, strict=True)
+    ]
+    page = written(*records, policy=None, pictures="embed")
+    assert not any("picture" in row or "no_picture" in row for row in rows_in(page))
 
 
 @pytest.mark.parametrize("where", ["embed", "copy"])

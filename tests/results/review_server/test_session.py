@@ -12,7 +12,7 @@ from support.reviews import RECEIPT, field_of, item_of, read, read_image, review
 from support.stores import STORES
 
 from clova_ocr_async.documents import Receipt
-from clova_ocr_async.errors import ImageError, LedgerError
+from clova_ocr_async.errors import ConnectionLostError, ImageError, LedgerError
 from clova_ocr_async.ledger.corrections import Change, ChangeKind, CorrectionConflictError
 from clova_ocr_async.ledger.settlement import failed_settlement
 from clova_ocr_async.ledger.states import SourceFile
@@ -262,15 +262,18 @@ async def test_images_without_an_answer_are_shown_and_not_changed(store: Store) 
 
 @pytest.mark.parametrize("masked", [True, False])
 async def test_pictures_that_were_not_read_are_offered_unmasked(store: Store, masked: bool) -> None:
-    """A page that is not masked offers the picture of an image that failed; a masked one does not."""
+    """A page that is not masked offers the picture of a call that failed, not of one that was never sent."""
     async with store.open() as ledger:
         claim = claimed(await ledger.admit(item_of(b"f.jpg", Receipt), source("f.jpg")))
+        assert await ledger.sending(claim, "r")
+        await ledger.settle(claim, failed_settlement(ConnectionLostError("no answer"), "r"))
+        claim = claimed(await ledger.admit(item_of(b"cut.jpg", Receipt), source("cut.jpg")))
         await ledger.settle(claim, failed_settlement(ImageError("it is cut off"), "r"))
         ledger.add_files([source("gone.jpg")], "receipt")
     with reviewing(store, masked=masked) as session:
         rows = [plain(row) for row in session.rows(0)["rows"]]
     offered = {row["file"]: row.get("picture") for row in rows}
-    assert offered == {"f.jpg": None if masked else "served", "gone.jpg": None}
+    assert offered == {"f.jpg": None if masked else "served", "cut.jpg": None, "gone.jpg": None}
 
 
 async def test_numbers_stay_while_a_batch_is_at_work(store: Store) -> None:

@@ -97,13 +97,18 @@ function extentOf(row) {
   return points.length ? [most(0) * 1.05, most(1) * 1.05] : [600, 800];
 }
 
+function reasonWithout(row) {
+  if (row.status === "skipped" || row.status === "pending") return "picture.unsent";
+  return row.error && run.masked ? "picture.unread" : "picture.none";
+}
+
 function sayPicture(row, problem) {
   const nothing = !hasPicture(row);
   const onlyThumb = !row.picture && thumbs.has(row.n);
   const text =
     problem ||
     (nothing
-      ? own(row.no_picture) || say(row.error && run.masked ? "picture.unread" : "picture.none")
+      ? own(row.no_picture) || say(reasonWithout(row))
       : onlyThumb
         ? own(row.no_picture) || say("picture.small")
         : "");
