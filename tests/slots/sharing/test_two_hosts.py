@@ -91,6 +91,10 @@ class Hosts:
         """Wait until so many requests have arrived."""
         self._wait(lambda: self.emulator.requests >= count)
 
+    def wait_for_full_service(self) -> None:
+        """Wait until all calls that the service takes at once are there, and so none is about to leave."""
+        self._wait(lambda: self.emulator.domain_state().in_flight == 5)
+
     def wait_for_members(self, count: int) -> None:
         """Wait until so many processes hold or await slots."""
         name = name_of(Domain(self.emulator.url(), "s", allow_http=True).key)
@@ -144,11 +148,15 @@ def test_two_hosts_share_a_limit(store: str, tmp_path: Path) -> None:
 
 
 def test_stopped_and_killed_processes_exceed_no_limit(store: str, tmp_path: Path) -> None:
-    """A process that is stopped for longer than its lease, or killed, leads to no refused call and no lost image."""
+    """A process that is stopped for longer than its lease, or killed, leads to no refused call and no lost image.
+
+    No process can see that it was stopped between its last look at the slots and the first byte of its request.
+    """
     with emulator_in_thread(latency=0.1, concurrency=5, secret="s") as emulator:
         hosts = Hosts(store, emulator, tmp_path)
         with hosts.start("a", 900, 5) as runs, hosts.start("b", 50, 5) as stopped, hosts.start("c", 90, 5) as killed:
             begin(runs, stopped, killed)
+            hosts.wait_for_full_service()
             stopped.send_signal(signal.SIGSTOP)
             killed.kill()
             until = time.monotonic() + 4 * LEASE
