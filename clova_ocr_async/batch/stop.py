@@ -14,6 +14,7 @@ from enum import IntEnum
 from typing import TYPE_CHECKING
 
 from clova_ocr_async.errors import ClovaOCRError, NotSentError
+from clova_ocr_async.host.interrupts import deferred_interrupts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -109,9 +110,10 @@ class StopSwitch:
 
     def _move_to(self, state: StopState) -> None:
         if state > self.state:  # never back: an input that ends after a cut-off changes nothing
-            self.state = state
-            for subscriber in self._subscribers:
-                subscriber(state)
+            with deferred_interrupts():  # a second Ctrl-C must find all parts of the batch told, or none
+                self.state = state
+                for subscriber in self._subscribers:
+                    subscriber(state)
 
     @property
     def sends_nothing(self) -> bool:

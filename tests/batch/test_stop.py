@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import signal
 
 import pytest
 
@@ -128,3 +129,18 @@ def test_the_first_failure_of_the_iterable_is_kept() -> None:
     switch.fail(first)
     switch.fail(ZeroDivisionError("second"))
     assert switch.failure is first
+
+
+def test_an_interrupt_comes_when_all_parts_are_told() -> None:
+    """Ctrl-C while the parts of a batch are told its state is raised when all of them know it."""
+    told: list[StopState] = []
+    switch = StopSwitch()
+    switch.subscribe(lambda _: signal.raise_signal(signal.SIGINT))
+    switch.subscribe(told.append)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            switch.cut_off()
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert (told, switch.state) == ([StopState.CUT_OFF], StopState.CUT_OFF)

@@ -345,15 +345,21 @@ async def test_the_number_of_changes_is_known_at_the_end(store: Store) -> None:
         pass
 
 
+async def send_half_a_change(server: ReviewServer) -> asyncio.StreamWriter:
+    """Send a change of which the end is missing, and return the connection."""
+    port = int(origin_of(server).rpartition(":")[2])
+    _, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(
+        f"POST /api/correct HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nX-Review-Token: {TOKEN}\r\n"
+        "Content-Type: application/json\r\nContent-Length: 99\r\n\r\n{".encode()
+    )
+    return writer
+
+
 async def test_a_request_without_an_end_does_not_hold_the_server(store: Store) -> None:
     """A client that sends half of a change and then nothing holds the end of the review for some seconds only."""
     async with asyncio.timeout(30), serving(store, patience=0.1) as server:
-        port = int(origin_of(server).rpartition(":")[2])
-        _, writer = await asyncio.open_connection("127.0.0.1", port)
-        writer.write(
-            f"POST /api/correct HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nX-Review-Token: {TOKEN}\r\n"
-            "Content-Type: application/json\r\nContent-Length: 99\r\n\r\n{".encode()
-        )
+        writer = await send_half_a_change(server)
         assert (await ask(server, "/api/row?n=0"))[0] == 200
     writer.close()
 
@@ -362,12 +368,7 @@ async def test_a_tab_that_is_closed_in_the_middle_leaves_no_trace(
     server: ReviewServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A browser that goes away while it sends a change is not an error of the server."""
-    port = int(origin_of(server).rpartition(":")[2])
-    _, writer = await asyncio.open_connection("127.0.0.1", port)
-    writer.write(
-        f"POST /api/correct HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nX-Review-Token: {TOKEN}\r\n"
-        "Content-Type: application/json\r\nContent-Length: 99\r\n\r\n{".encode()
-    )
+    writer = await send_half_a_change(server)
     assert (await ask(server, "/api/row?n=0"))[0] == 200
     writer.close()
     await writer.wait_closed()
