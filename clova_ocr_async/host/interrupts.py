@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Generator
+    from types import FrameType
 
 __all__ = ["deferred_interrupts"]
 
@@ -29,8 +30,12 @@ def deferred_interrupts() -> Generator[None]:
     if not callable(handler) or not _raises(handler):
         yield
         return
-    received: list[Any] = []
-    signal.signal(signal.SIGINT, lambda *arguments: received.append(arguments))
+    received: list[tuple[int, FrameType | None]] = []
+
+    def note(number: int, frame: FrameType | None) -> None:
+        received.append((number, frame))
+
+    signal.signal(signal.SIGINT, note)
     try:
         yield
     finally:
