@@ -112,6 +112,7 @@ def judge(run: Path, _: Path) -> float:
 
 def export(format_: Any, run: Path, place: Path) -> float:
     """Export a run."""
+    importlib.import_module(f"clova_ocr_async.results.files.{format_}_file")  # as the scripts import their library
     with RunReader(run) as view:
         began = time.process_time()
         write_tables(view, TableOptions(format=format_, output=str(place / f"ours.{format_}"), force=True))
