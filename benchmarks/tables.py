@@ -3,7 +3,8 @@
 The records are made straight in the store: receipts with polygons, each with numbers of its own. Every contender reads
 the same run through the same view, decodes the answers and writes both tables. A *script* is what one writes by hand:
 it picks the values, and neither judges the reading, nor guards cells, nor looks for copies. What is compared is the CPU
-beyond the reading of the stored answers, which all have in common; each contender in a process of its own.
+beyond the reading of the stored answers, which all have in common; each contender in a process of its own. Two columns
+of our tables hold the judgement of a reading, so a script that writes the same table judges as well.
 """
 
 from __future__ import annotations
@@ -314,6 +315,12 @@ def of_cpu(format_: str, place: Path, count: int, rounds: int) -> list[Row]:
         ),
         compared(
             f"of that, to judge the readings, which the script does not, {where}", beyond["judge"], beyond["script"]
+        ),
+        compared(
+            f"CPU beyond the reading, over a script that judges as well, {where}",
+            beyond["ours"],
+            [judged + written for judged, written in zip(beyond["judge"], beyond["script"], strict=True)],
+            2.0,
         ),
         compared(f"CPU with the reading, over the script's, {where}", costs["ours"], costs["script"], 2.0),
     ]
