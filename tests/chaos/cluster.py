@@ -261,7 +261,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "ray": partial(troubles, options.items, 0.2, kind, draw, isolated=False, engine="ray"),
             "limit": partial(call_limit, options.items // 5, options.items // 10, kind, draw),
             "ceiling": partial(ceiling, options.items // 2, kind, draw),
-            "hosts": partial(two_hosts, options.items, kind, draw),
+            "hosts": partial(two_hosts, options.items // 2, kind, draw),
             "use": partial(utilisation, kind, draw),
         }
         for name in options.scene or SCENES:
