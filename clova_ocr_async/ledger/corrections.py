@@ -93,5 +93,5 @@ def decode_change(stored: bytes) -> Change:
     """
     try:
         return msgspec.json.decode(stored, type=Change)
-    except RecursionError:
-        raise ValueError("the change is nested too deep") from None
+    except (msgspec.DecodeError, ValueError, RecursionError):  # the first is a ValueError since msgspec 0.21 only
+        raise ValueError("it is not the JSON of a change") from None

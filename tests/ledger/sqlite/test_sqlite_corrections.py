@@ -88,7 +88,7 @@ async def test_a_damaged_correction_is_lost_alone(run: Path, stored: bytes, capl
     with RunReader(run) as reader:
         assert [one.change for one in reader.corrections()] == [None, SHOP]
     assert "the stored correction 1 of image" in caplog.text
-    with pytest.raises(ValueError, match=r"malformed|Invalid enum|Expected|nested too deep"):
+    with pytest.raises(ValueError, match="not the JSON of a change"):
         decode_change(stored)
 
 
