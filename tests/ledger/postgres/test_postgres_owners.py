@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from support.ledgers import ANSWER, Clock, ambiguous, claimed, dead_process, item, read, remote_process, source
-from support.postgres_runs import execute
+from support.postgres_runs import database_of, execute
+from support.stores import crash_postgres
 
 from clova_ocr_async.errors import LedgerError
 from clova_ocr_async.host.processes import Process
@@ -41,6 +42,17 @@ def database(postgres_url: str) -> Iterator[Database]:
     database.run(migrate)
     yield database
     database.close()
+
+
+async def test_a_database_that_writes_fewer_digits(run: str, postgres_server: PostgresServer) -> None:
+    """Where a database rounds the times that it writes, what a dead process left is taken over all the same."""
+    postgres_server.psql(f'ALTER DATABASE "{database_of(run)}" SET extra_float_digits = 0')
+    dead = PostgresLedger(run, process=dead_process())
+    await dead.__aenter__()
+    await dead.admit(item("a"), source("a"))
+    await crash_postgres(dead)
+    async with PostgresLedger(run) as ledger:
+        assert claimed(await ledger.admit(item("a"), None)).interrupted == 1
 
 
 def test_leases(database: Database) -> None:
