@@ -55,6 +55,21 @@ async def test_a_database_that_writes_fewer_digits(run: str, postgres_server: Po
         assert claimed(await ledger.admit(item("a"), None)).interrupted == 1
 
 
+async def test_a_process_whose_owner_is_gone_becomes_another_at_once(run: str) -> None:
+    """A process that others took for dead, as the server's clock was set, claims nothing more under its old number."""
+    async with PostgresLedger(run) as ledger:
+        lost = claimed(await ledger.admit(item("a"), source("a")))
+        execute(run, "DELETE FROM clova_ocr.owner")
+        with pytest.raises(ClaimLostError):
+            await ledger.sending(lost, "a")
+        claim = claimed(await ledger.admit(item("b"), source("b")))
+        assert claim.owner > lost.owner
+        with pytest.raises(ClaimLostError):
+            await ledger.sending(lost, "a")
+        assert await ledger.sending(claim, "b")
+        assert claimed(await ledger.admit(item("a"), None)).owner == claim.owner
+
+
 def test_leases(database: Database) -> None:
     """An owner lives until its lease ends unless that is renewed; one whose process has ended here is dead at once."""
 
