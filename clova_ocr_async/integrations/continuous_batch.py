@@ -19,7 +19,15 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-from clova_ocr_async import BatchDispatcher, Billing, ClovaOCRError, ConfigurationError, Failure, NotSentError
+from clova_ocr_async import (
+    BatchDispatcher,
+    Billing,
+    ClovaOCRError,
+    ConfigurationError,
+    Failure,
+    ImageError,
+    NotSentError,
+)
 from clova_ocr_async.integrations.client_factory import made_client
 
 if TYPE_CHECKING:
@@ -127,15 +135,17 @@ class ContinuousBatch:
         self._progressed = False
         self._task = asyncio.create_task(self._serve())
 
-    async def recognize(self, path: str, document: type[Document]) -> Outcome[Any]:
+    async def recognize(self, path: object, document: type[Document]) -> Outcome[Any]:
         """Return the outcome of an image; ``source`` is its path.
 
         It raises no error of the image, and waits as long as ``waits`` says.
 
         Args:
-            path: The path of the file.
+            path: The path of the file; messages and tables may hold something else, which is an error of the image.
             document: The document class.
         """
+        if not isinstance(path, str):  # else it would end the batch, and with it the work on all other images
+            return Failure(None, ImageError(f"the path is a {type(path).__name__}; it must be the path of a file"))
         request = _Request(path, document)
         try:
             self._client.serving(document)

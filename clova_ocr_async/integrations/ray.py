@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from clova_ocr_async import DOCUMENTS, ClovaOCRError, ConfigurationError, Failure, ImageError, LedgerError, NotSentError
+from clova_ocr_async import DOCUMENTS, ClovaOCRError, ConfigurationError, Failure, LedgerError, NotSentError
 from clova_ocr_async.integrations.client_factory import made_client, require_client_factory
 from clova_ocr_async.integrations.continuous_batch import ContinuousBatch, require_location
 from clova_ocr_async.results import outcome_row
@@ -151,9 +151,6 @@ class _Recognizer:
 
     async def _row(self, path: object) -> dict[str, Any]:
         """Return the row of an image; an exception would end the whole job."""
-        if not isinstance(path, str):
-            error = ImageError(f"the path is a {type(path).__name__}; it must be the path of a file")
-            return dict(outcome_row(Failure(None, error)))
         try:
             outcome = await self._begun().recognize(path, self._document)
         except ClovaOCRError as error:

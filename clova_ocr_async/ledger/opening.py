@@ -24,7 +24,17 @@ if TYPE_CHECKING:
     from clova_ocr_async.ledger.seal import Seal
     from clova_ocr_async.ledger.storage import Purged, RunCorrections, RunLedger, RunView
 
-__all__ = ["RunLocation", "locate", "open_corrections", "open_ledger", "open_view", "purge", "run_exists", "run_rows"]
+__all__ = [
+    "RunLocation",
+    "locate",
+    "open_corrections",
+    "open_ledger",
+    "open_view",
+    "purge",
+    "run_exists",
+    "run_rows",
+    "waiting_files",
+]
 
 RunLocation = str | os.PathLike[str] | ServerURL
 """A run directory, or the URL of a run: ``postgresql://user@host:port/database?run=NAME``."""
@@ -136,6 +146,22 @@ def run_rows(run: RunLocation) -> RunRows:
     if not isinstance(place, ServerURL):
         return SqliteRunRows(place)
     return cast("RunRows", _postgres().PostgresRunRows(place))
+
+
+def waiting_files(run: RunLocation) -> list[Path]:
+    """Return the files outside of a run in which this host keeps results that its server could not take.
+
+    The server is not asked. A file that was written under another spelling of the URL is not found.
+
+    Args:
+        run: The location.
+
+    Raises:
+        ConfigurationError: The location cannot be one, or the extra is not installed.
+        LedgerError: The user has no home folder.
+    """
+    place = locate(run)
+    return list(_postgres().overflow_files_of(place)) if isinstance(place, ServerURL) else []
 
 
 def _postgres() -> Any:

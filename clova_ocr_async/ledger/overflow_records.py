@@ -90,11 +90,15 @@ class SettlementRecord(Redacted, frozen=True, array_like=True, tag="settlement")
 class StrayAnswerError(LedgerError):
     """An answer is of an image that the run does not have under its number; nothing was written."""
 
-    def __init__(self) -> None:
-        super().__init__(
-            "an answer is of an image that the run does not have under its number: the run was restored from a backup, "
-            "or has lost its last writes"
-        )
+    resumable = True
+
+    # The message is an argument, as the error is copied for each call that it stops.
+    def __init__(
+        self,
+        message: str = "an answer is of an image that the run does not have under its number: the run was restored "
+        "from a backup, or has lost its last writes; run again, and the run continues as it is now",
+    ) -> None:
+        super().__init__(message)
 
 
 OverflowRecord = AnswerRecord | RefusalRecord | SettlementRecord

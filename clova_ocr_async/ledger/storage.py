@@ -171,7 +171,7 @@ class Ledger(Protocol):
 
         * MAYBE_BILLED counts a request that is still in flight. **It also counts one for a ``sent`` item that has an
           answer**: that answer turned out to be another call's, and its request is neither billed nor in flight.
-        * A settlement that is NOT_BILLED refuses a request that is still in flight, and uncounts it.
+        * A settlement that is NOT_BILLED refuses the request of its call that is still in flight, and uncounts it.
         * SUCCEED or FAIL of an ``ambiguous`` item without an answer: ``maybe_billed`` shrinks by one, and ``calls``
           as well if it is NOT_BILLED.
 

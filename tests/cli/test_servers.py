@@ -290,6 +290,7 @@ def test_a_batch_whose_server_goes_away_is_resumed(
         postgres_server.stop()
         try:
             _, printed = process.communicate(timeout=60)
+            away = clova_ocr("status", run)
         finally:
             postgres_server.start()
         assert process.returncode == 4, printed
@@ -297,6 +298,8 @@ def test_a_batch_whose_server_goes_away_is_resumed(
         if waiting := status(run)["overflow_files"]:
             holds = f"1 file of this machine holds results that the next batch here stores: {waiting[0]}"
             assert f"waiting    {holds}" in clova_ocr("status", run).stdout
+            assert holds in away.stderr
+        assert away.exit_code == 4
         done = clova_ocr("batch", "receipt", scans, "--run", run)
         assert done.exit_code == 0, done.stderr
         assert clova.billed.total() == 12

@@ -647,6 +647,18 @@ async def test_the_files_of_a_dead_process_are_free(store: Store) -> None:
         assert shown(await ledger.claim_files(["receipt"], 1)) == ["a"]
 
 
+@pytest.mark.parametrize("event", [ItemEvent.RELEASE, ItemEvent.FAIL, ItemEvent.SKIP])
+async def test_a_request_is_ended_by_its_own_call_alone(store: Store, event: ItemEvent) -> None:
+    """A call that has sent nothing takes no request of another one back, also where a restore gave both one number."""
+    async with store.open() as ledger:
+        claim = await sent(ledger, "a")
+        await ledger.settle(claim, Settlement(event, request_id="another call"))
+        await ledger.settle(claim, Settlement(event))
+        assert (states(store, "a"), counts(store)) == (["sent"], (1, 0, 1))
+        await ledger.settle(claim, Settlement(event, request_id="a"))
+        assert counts(store) == (0, 0, 0)
+
+
 async def test_unread_items_are_requeued_by_their_billing(store: Store) -> None:
     """Requeued items are those of one billing and document; their files are to be read again, without their error."""
     ends = {

@@ -264,9 +264,9 @@ class MemoryLedger:
 
     def _make_up_for_marks(self, row: Row, claim: Claim, settlement: Settlement) -> None:
         entry = row.entry
-        if entry.state is not State.SENT:
+        if entry.state is not State.SENT or entry.request_id != settlement.request_id:
             return
-        if settlement.event is ItemEvent.MAYBE_BILLED and entry.request_id == settlement.request_id:
+        if settlement.event is ItemEvent.MAYBE_BILLED:
             row.change(in_flight=False, maybe_billed=entry.maybe_billed + (entry.in_flight or entry.answered))
         elif settlement.billing is Billing.NOT_BILLED and entry.owner == claim.owner:
             self._run.calls -= entry.in_flight

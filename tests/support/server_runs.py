@@ -39,6 +39,7 @@ def folder_postgres(folder: Path) -> types.ModuleType:
         PostgresCorrections=lambda url, seal: SqliteCorrections(place(url), seal),
         PostgresRunRows=lambda url: SqliteRunRows(place(url)),
         purge=lambda url, seal, older_than: purge(place(url), seal, older_than),
+        overflow_files_of=lambda _: sorted(folder.glob("*.overflow")),
         run_exists=lambda url: (place(url) / LEDGER).exists(),
     )
     return module

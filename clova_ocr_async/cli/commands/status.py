@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import click
 
 from clova_ocr_async.cli.app import verb
 from clova_ocr_async.cli.options import KRW, RUN
-from clova_ocr_async.cli.terminal.stderr import printable
+from clova_ocr_async.cli.terminal.stderr import echo_stderr, printable
 from clova_ocr_async.host.plural import plural
 from clova_ocr_async.protocol.echoed_input import shown_path
 
@@ -35,11 +36,7 @@ def command(*, run: RunLocation, as_json: bool, price: Decimal | None) -> int:
     """
     import msgspec
 
-    from clova_ocr_async.ledger.opening import open_view
-
-    # Without the seal, so that a monitor needs no key; counts and names are not sealed.
-    with open_view(run) as reader:
-        status, ambiguous = reader.status(), list(reader.ambiguous_names())
+    status, ambiguous = _status_of(run)
     if as_json:
         counts = status.to_dict() | {"ambiguous": ambiguous}
         # Costs as numbers, as all other values: programs add them up.
@@ -50,6 +47,22 @@ def command(*, run: RunLocation, as_json: bool, price: Decimal | None) -> int:
     for number, name in enumerate(ambiguous):
         click.echo(f"{'' if number else 'ambiguous':<10} {printable(name)}")
     return 0
+
+
+def _status_of(run: RunLocation) -> tuple[RunStatus, list[str]]:
+    """Return the status of a run, and the names of its ambiguous images; name what waits here if its server is away."""
+    from clova_ocr_async.errors import LedgerError
+    from clova_ocr_async.ledger.opening import open_view, waiting_files
+
+    try:
+        # Without the seal, so that a monitor needs no key; counts and names are not sealed.
+        with open_view(run) as reader:
+            return reader.status(), list(reader.ambiguous_names())
+    except LedgerError as error:
+        with suppress(LedgerError):  # a user without a home, who keeps none
+            if error.resumable and (files := waiting_files(run)):
+                echo_stderr(_waiting(tuple(map(str, files))), even_when_quiet=True)
+        raise
 
 
 def _cost(status: RunStatus, price: Decimal | None) -> dict[str, Decimal] | None:

@@ -161,15 +161,15 @@ class _Worker:
             if self._upkeeping is not None:
                 self._upkeeping.cancel()
 
-    async def recognize(self, path: str, document: str) -> OutcomeRow:
+    async def recognize(self, path: object, document: object) -> OutcomeRow:
         """Return the row of an image.
 
         Args:
-            path: The path of the file.
-            document: The vendor's path word.
+            path: The path of the file, if the message has one.
+            document: The vendor's path word, if it is one.
         """
         with_result = self._results_in_backend or isinstance(self._broker.result_backend, _IN_THIS_PROCESS)
-        kind = DOCUMENTS.get(document)
+        kind = DOCUMENTS.get(document) if isinstance(document, str) else None
         if kind is None:
             error = ConfigurationError(f"the document of the task is none of {', '.join(DOCUMENTS)}")
             return outcome_row(Failure(path, error))

@@ -62,6 +62,8 @@ _PAUSE, _LONGEST_PAUSE = 0.05, 0.5  # seconds between two tries
 # None of our transactions sleeps, so this is long. A dead network shows within seconds as well.
 _BEGIN: LiteralString = (
     "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL idle_in_transaction_session_timeout = 5000; "
+    # Times are compared with what was read before: a database may be set to write fewer digits than they have.
+    "SET LOCAL extra_float_digits = 1; "
     "SET LOCAL lock_timeout = {lock_wait}; SET LOCAL synchronous_commit = {durable}"
 )
 _DEFAULTS = {

@@ -166,9 +166,10 @@ def _make_up_for_mark(row: _Row, claim: Claim, settlement: Settlement) -> bool:
     Returns:
         Whether the request is to be uncounted.
     """
-    if row.state is not State.SENT:
+    # Not by the owner alone: a restored run gives its number out again, and the request is another process's.
+    if row.state is not State.SENT or row.request_id != settlement.request_id:
         return False
-    if settlement.event is ItemEvent.MAYBE_BILLED and row.request_id == settlement.request_id:
+    if settlement.event is ItemEvent.MAYBE_BILLED:
         # If it has an answer, that turned out to be another call's: it is in flight no more, and not billed for sure.
         row.maybe_billed += row.in_flight or row.answered
         row.in_flight = False

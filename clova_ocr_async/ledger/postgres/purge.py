@@ -80,12 +80,11 @@ def purge(
     wanted = _Purge(server, seal, before, process or Process.this(), clock, now)
     database = Database(server, patience, silence=math.inf)  # it may remove millions of rows
     try:
-        purged, replayed = database.run(wanted.remove)
-        delete_replayed(replayed)
+        delete_replayed(database.run(wanted.remove))
         _check_files(database.run(lambda db: waiting_files(db, find_run(db, server))))
     finally:
         database.close()
-    return purged
+    return wanted.purged
 
 
 def _check_files(left: list[Path]) -> None:
@@ -98,7 +97,10 @@ def _check_files(left: list[Path]) -> None:
         )
 
 
-@dataclass(frozen=True, slots=True)
+_NOTHING = Purged(answers=0, failures=0)
+
+
+@dataclass(slots=True)
 class _Purge:
     server: ServerURL
     seal: Seal
@@ -106,12 +108,13 @@ class _Purge:
     process: Process
     clock: Callable[[], float] | None
     now: Callable[[], float]
+    purged: Purged = _NOTHING
 
-    def remove(self, db: Connection[Any]) -> tuple[Purged, dict[Path, int]]:
-        """Remove answers, what people corrected in them, and messages, in a transaction.
+    def remove(self, db: Connection[Any]) -> dict[Path, int]:
+        """Remove answers, what people corrected in them, and messages, in a transaction; ``purged`` counts them.
 
         Returns:
-            What was removed, and the argument of ``delete_replayed`` after the commit.
+            The argument of ``delete_replayed`` after the commit.
         """
         require_current_version(db, self.server)
         run = lock_run(db, self.server)
@@ -130,7 +133,12 @@ class _Purge:
                WHERE correction.run = %(run)s AND item.id = correction.item AND item.answer IS NULL""",
             values,
         ).rowcount
-        return Purged(answers, failures, corrections), replayed
+        # An earlier try may have removed them, by a commit that was not acknowledged.
+        before = self.purged
+        self.purged = Purged(
+            max(answers, before.answers), max(failures, before.failures), max(corrections, before.corrections)
+        )
+        return replayed
 
     def _settle_dead_owners(self, db: Connection[Any], run: ExistingRun) -> dict[Path, int]:
         """Settle the work of processes that have ended, and refuse to purge while one is at work."""

@@ -19,7 +19,7 @@ from clova_ocr_async.ledger.postgres import owners
 from clova_ocr_async.ledger.postgres.connection import COPYING, find_holder, open_connection
 from clova_ocr_async.ledger.postgres.database_identity import identify_database
 from clova_ocr_async.ledger.postgres.errors import ledger_error
-from clova_ocr_async.ledger.postgres.existing_run import lock_run, require_current_version, waiting_files
+from clova_ocr_async.ledger.postgres.existing_run import find_run, lock_run, require_current_version, waiting_files
 from clova_ocr_async.ledger.postgres.location import run_location
 from clova_ocr_async.ledger.postgres.schema import migrate
 from clova_ocr_async.ledger.postgres.snapshot import RunSnapshots, blocks_of
@@ -176,9 +176,11 @@ class PostgresRunRows:
 
     def _replaced(self, db: Connection[Any], source: str) -> int:
         """Empty a run that was moved to where it is copied from now; return its number."""
-        run = lock_run(db, self._server)
-        if run.moved_to != source:
-            raise occupied_error(self.place, run.moved_to)
+        # First without the lock: the copy itself has it, where both URLs are those of one run.
+        for find in (find_run, lock_run):
+            run = find(db, self._server)
+            if run.moved_to != source:
+                raise occupied_error(self.place, run.moved_to)
         self._require_free(db, run)
         for table in _TABLES:
             db.execute(f"DELETE FROM clova_ocr.{table} WHERE run = %s", (run.number,))

@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Moment", "RunSnapshots", "blocks_of"]
 
-_BEGIN = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+# Between two blocks of rows pictures may be drawn, for longer than a server may let a transaction wait. That of a
+# process that was stopped is not kept for ever, since it holds up the cleaning of the database.
+_BEGIN = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL idle_in_transaction_session_timeout = 600000"  # ms
 _cursors = itertools.count(1)
 
 

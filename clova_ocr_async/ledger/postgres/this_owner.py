@@ -188,7 +188,12 @@ class ThisOwner:
 
     def is_leased(self, db: Connection[Any], owner: int) -> bool:
         """Return whether an owner has its lease, and keep others from its work until the transaction ends."""
-        return owners.is_leased(db, owner, self._process, self._clock.lease, self._clock.shared())
+        is_leased = owners.is_leased(db, owner, self._process, self._clock.lease, self._clock.shared())
+        if not is_leased and owner == self.number:
+            # The server's clock was set, or the run restored. Until it has another number, the images that it claims
+            # would be lost to it one after the other, and be handed to it again.
+            self._due = self._clock.here()
+        return is_leased
 
     def take_over(self, db: Connection[Any], *, own: bool = False) -> dict[Path, int]:
         """Settle what dead owners left, after a replay of the overflow files that they left on this host.

@@ -294,7 +294,7 @@ def settle(db: sqlite3.Connection, claim: Claim, settlement: Settlement, failure
         mark_maybe_billed(db, claim.number, settlement.request_id or "")
         _doubt_answered(db, claim.number, settlement.request_id or "")
     elif settlement.billing is Billing.NOT_BILLED:
-        _refuse_unmarked(db, claim)
+        _refuse_unmarked(db, claim, settlement.request_id)
     changed = any(_settle_from(state, db, claim, settlement, failure, now) for state in from_states(settlement.event))
     if changed and settlement.event is ItemEvent.RELEASE:
         reopen_sources(db, [claim.number])
@@ -327,10 +327,12 @@ def _doubt_answered(db: sqlite3.Connection, number: int, request_id: str) -> Non
     )
 
 
-def _refuse_unmarked(db: sqlite3.Connection, claim: Claim) -> None:
+def _refuse_unmarked(db: sqlite3.Connection, claim: Claim, request_id: str | None) -> None:
     """Mark a request as refused that is still marked as in flight."""
+    # Not by the owner alone: a restored run gives its number out again, and the request is another process's.
     found = db.execute(
-        "SELECT sent_at FROM item WHERE id = ? AND owner = ? AND state = ?", (claim.number, claim.owner, State.SENT)
+        "SELECT sent_at FROM item WHERE id = ? AND owner = ? AND request_id = ? AND state = ?",
+        (claim.number, claim.owner, request_id, State.SENT),
     ).fetchone()
     if found is not None:
         db.execute(

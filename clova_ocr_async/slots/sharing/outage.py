@@ -11,8 +11,8 @@ holds for leases that a new process sees: it cannot know how long the store was 
 A share ends with the lease if the process did not even try to renew it: the process was stopped, and others may have
 been granted its slots.
 
-None of this is for a store that the process has never reached: its URL may be wrong, and waiting would not show it.
-That is an error, each time that it is tried.
+None of this is for a store in which the process has never stored anything: its URL may be wrong or that of a replica,
+and waiting would not show it. That is an error, each time that it is tried.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING
 from clova_ocr_async.errors import ConfigurationError
 from clova_ocr_async.host.plural import plural
 from clova_ocr_async.slots.sharing.state import SharedGate
+from clova_ocr_async.slots.sharing.store import StoreBusyError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -58,7 +59,6 @@ class Outage:
         self._failures = 0
         self._retry_at = float("-inf")
         self._reached_since: float | None = None
-        self._has_answered = False
         self._place = ""
 
     @property
@@ -110,10 +110,6 @@ class Outage:
         self._caps = dict(self._shares)
         self._reached_since = self._runtime.clock() + within
 
-    def on_loaded(self) -> None:
-        """Record that the store has answered."""
-        self._has_answered = True
-
     def on_saving(self, held: Mapping[str, int]) -> None:
         """Record the calls in flight that are about to be stored; if it fails, they may have been stored or not."""
         for key, share in self._shares.items():
@@ -134,9 +130,10 @@ class Outage:
         """Record that the store is away, and when it may be tried again.
 
         Raises:
-            ConfigurationError: The settings are or may be wrong: the store has never answered, or refuses this process.
+            ConfigurationError: The settings are or may be wrong: the store has never taken a change of this process.
         """
-        if self._reached_since is None and (error.permanent or not self._has_answered):
+        # One that others change all the time takes changes.
+        if self._reached_since is None and not isinstance(error, StoreBusyError):
             raise settings_error(error)
         if not self._failures:
             self._place = error.place

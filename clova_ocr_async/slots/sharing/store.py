@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from clova_ocr_async.slots.sharing.state import SharedGate
 
-__all__ = ["GateConflictError", "GateStore", "StoreAwayError", "name_of", "transaction"]
+__all__ = ["GateConflictError", "GateStore", "StoreAwayError", "StoreBusyError", "name_of", "transaction"]
 
 
 class GateConflictError(Exception):
@@ -35,6 +35,13 @@ class StoreAwayError(Exception):
         super().__init__(f"{place} cannot be used: {reason}")
         self.place = place
         self.permanent = permanent
+
+
+class StoreBusyError(StoreAwayError):
+    """Other processes change the store all the time, and none of this process's changes comes first."""
+
+    def __init__(self) -> None:
+        super().__init__("the store", "other processes change it all the time")
 
 
 class GateStore(Protocol):

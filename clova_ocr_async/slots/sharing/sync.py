@@ -19,7 +19,7 @@ from clova_ocr_async.host.processes import Process
 from clova_ocr_async.slots.sharing.membership import Grant, Membership, News, Seen, SyncResult
 from clova_ocr_async.slots.sharing.outage import Outage
 from clova_ocr_async.slots.sharing.state import LEASE
-from clova_ocr_async.slots.sharing.store import GateConflictError, StoreAwayError, transaction
+from clova_ocr_async.slots.sharing.store import GateConflictError, StoreAwayError, StoreBusyError, transaction
 from clova_ocr_async.slots.sharing.wakeup import wake
 
 if TYPE_CHECKING:
@@ -166,14 +166,13 @@ class GateSync:
                 return self._sync_once(keys, news)
             except GateConflictError:
                 if self._runtime.clock() - began >= _PATIENCE:
-                    raise StoreAwayError("the store", "other processes change it all the time") from None
+                    raise StoreBusyError from None
             self._sleep(self._runtime.uniform(0.0, backoff))
             backoff = min(2 * backoff, _LONGEST_BACKOFF)
 
     def _sync_once(self, keys: Sequence[str], news: News) -> SyncResult:
         began = self._begin()
         with transaction(self._store, keys) as gates:
-            self._outage.on_loaded()
             now = self._store.now()
             self._me.compare_clocks(self._runtime.clock(), now)
             if self._store.several_hosts and self._me.is_forgotten(gates):

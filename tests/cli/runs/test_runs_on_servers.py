@@ -8,7 +8,7 @@ import sys
 import types
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import pytest
 from support.commands import clova_ocr, exported, many_pictures, records_in, status
@@ -244,6 +244,31 @@ def test_results_that_wait_on_this_machine_are_listed(
     waiting = "2 files of this machine hold results that the next batch here stores: /state/a, /state/b\\n"
     assert f"waiting    {waiting}" in clova_ocr("status", URL).stdout
     assert status(URL)["overflow_files"] == ["/state/a", "/state/b\n"]
+
+
+@pytest.mark.parametrize("kept", [0, 1])
+def test_results_that_wait_are_listed_while_the_server_is_away(
+    kept: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A status that cannot be had names the files with results that wait here, beside the error."""
+
+    class AwayError(LedgerError):
+        resumable = True
+
+    class Away(RunReader):
+        def __enter__(self) -> Self:
+            raise AwayError("the server does not answer")
+
+    monkeypatch.setitem(vars(sys.modules[POSTGRES_MODULE]), "PostgresRunReader", lambda _, seal: Away(tmp_path, seal))
+    files = [tmp_path / "server" / f"{number}.overflow" for number in range(kept)]
+    for file in files:
+        file.parent.mkdir(exist_ok=True)
+        file.touch()
+    output = clova_ocr("--quiet", "status", URL)
+    assert output.exit_code == 4
+    listed = [f"1 file of this machine holds results that the next batch here stores: {file}" for file in files]
+    assert [line.strip() for line in output.stderr.splitlines() if "this machine" in line] == listed
+    assert "error: the server does not answer" in output.stderr
 
 
 def test_a_run_is_copied_to_a_server_and_back(clova: Emulator, scans: Path, run: Path) -> None:

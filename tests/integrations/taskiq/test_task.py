@@ -72,7 +72,7 @@ def faked(transport: FakeTransport) -> ClovaOCRClient:
     return ClovaOCRClient(domain(f"{URL}/document/receipt"), transport=transport, concurrency=4)
 
 
-async def rows_of(task: Any, *messages: tuple[Any, str]) -> list[dict[str, Any]]:
+async def rows_of(task: Any, *messages: tuple[Any, Any]) -> list[dict[str, Any]]:
     """Send messages at once, and return the results of their tasks."""
     sent = [await task.kiq(*message) for message in messages]
     results = [await message.wait_result(timeout=30, check_interval=0.01) for message in sent]
@@ -120,6 +120,17 @@ async def test_no_message_raises(tmp_path: Path) -> None:
     assert all(row["error"] and row["result"] is None and row["billed"] is False for row in rows)
     assert "none of receipt, credit-card" in rows[-1]["error"]
     assert transport.sent == []
+
+
+async def test_a_message_of_other_values_ends_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A message without a text as path or document gives a row, and the batch of the other images goes on."""
+    transport, broker = FakeTransport(), InMemoryBroker()
+    task = recognize_task(broker, make_client=lambda: faked(transport), ledger=tmp_path / "run")
+    async with started(broker):
+        rows = await rows_of(task, (5, "receipt"), (None, "receipt"), (["a.png"], "receipt"), ("a.png", ["receipt"]))
+    assert [(row["source"], row["status"]) for row in rows] == [(None, "skipped")] * 3 + [("a.png", "failed")]
+    assert rows[0]["error"] == "ImageError: the path is a int; it must be the path of a file"
+    assert "ended the batch" not in caplog.text
 
 
 async def test_an_ambiguous_call_is_a_row(tmp_path: Path) -> None:

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 from support.ledgers import ANSWER, claimed, item, read, source
-from support.postgres_runs import execute
+from support.postgres_runs import execute, read_images
 from support.proxies import Proxy, proxy_to
 
 from clova_ocr_async.errors import Billing
 from clova_ocr_async.ledger import PostgresLedger
+from clova_ocr_async.ledger.postgres import purge
+from clova_ocr_async.ledger.seal import NoSeal
 from clova_ocr_async.ledger.states import ItemEvent, Settlement
 
 if TYPE_CHECKING:
@@ -115,6 +117,16 @@ async def test_images_that_are_queued_again_are_counted_once(
         assert await ledger.requeue(Billing.NOT_BILLED) == 2
         assert proxy.lost == 1
     assert execute(run, "SELECT state FROM clova_ocr.item") == [("queued",)] * 2
+
+
+@done_or_not
+async def test_what_a_purge_has_removed_is_counted_once(through: str, run: str, proxy: Proxy, *, done: bool) -> None:
+    """A purge whose commit was not acknowledged says how many answers it has removed, and not that there were none."""
+    await read_images(run, "a", "b")
+    proxy.lose(b"COMMIT", after=b"DELETE FROM clova_ocr.answer", answered=done)
+    assert purge(through, NoSeal()).answers == 2
+    assert proxy.lost == 1
+    assert purge(run, NoSeal()).answers == 0
 
 
 @done_or_not

@@ -138,6 +138,15 @@ async def test_work_goes_on_with_the_copy(tmp_path: Path) -> None:
     assert (status.calls, status.billed, status.maybe_billed) == (3, 2, 1)
 
 
+async def test_a_run_is_not_copied_to_itself(run: str) -> None:
+    """Two URLs of one run are told at once from two runs: the copy does not wait for its own lock."""
+    await read_images(run, "a")
+    other_url = f"{run}&connect_timeout=9"
+    with pytest.raises(LedgerError, match=r"there is a run in .*choose another place"):
+        copy_run(PostgresRunRows(run), PostgresRunRows(other_url))
+    await read_images(other_url, "b")
+
+
 async def test_numbers_of_removed_corrections_are_not_used_again(run: str, tmp_path: Path) -> None:
     """A copy knows the newest number that a correction had, also after a purge has removed it."""
     await read_images(run, "a")

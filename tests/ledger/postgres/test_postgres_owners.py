@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from support.ledgers import ANSWER, Clock, ambiguous, claimed, dead_process, item, read, remote_process, source
-from support.postgres_runs import execute
+from support.postgres_runs import database_of, execute
+from support.stores import crash_postgres
 
 from clova_ocr_async.errors import LedgerError
 from clova_ocr_async.host.processes import Process
@@ -41,6 +42,32 @@ def database(postgres_url: str) -> Iterator[Database]:
     database.run(migrate)
     yield database
     database.close()
+
+
+async def test_a_database_that_writes_fewer_digits(run: str, postgres_server: PostgresServer) -> None:
+    """Where a database rounds the times that it writes, what a dead process left is taken over all the same."""
+    postgres_server.psql(f'ALTER DATABASE "{database_of(run)}" SET extra_float_digits = 0')
+    dead = PostgresLedger(run, process=dead_process())
+    await dead.__aenter__()
+    await dead.admit(item("a"), source("a"))
+    await crash_postgres(dead)
+    async with PostgresLedger(run) as ledger:
+        assert claimed(await ledger.admit(item("a"), None)).interrupted == 1
+
+
+async def test_a_process_whose_owner_is_gone_becomes_another_at_once(run: str) -> None:
+    """A process that others took for dead, as the server's clock was set, claims nothing more under its old number."""
+    async with PostgresLedger(run) as ledger:
+        lost = claimed(await ledger.admit(item("a"), source("a")))
+        execute(run, "DELETE FROM clova_ocr.owner")
+        with pytest.raises(ClaimLostError):
+            await ledger.sending(lost, "a")
+        claim = claimed(await ledger.admit(item("b"), source("b")))
+        assert claim.owner > lost.owner
+        with pytest.raises(ClaimLostError):
+            await ledger.sending(lost, "a")
+        assert await ledger.sending(claim, "b")
+        assert claimed(await ledger.admit(item("a"), None)).owner == claim.owner
 
 
 def test_leases(database: Database) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from support.ledgers import ANSWER, claimed, item, read, source
-from support.postgres_runs import execute
+from support.postgres_runs import database_of, execute, read_images
 from support.servers import free_port
 
 from clova_ocr_async.errors import Billing, LedgerError
@@ -193,6 +193,15 @@ async def test_a_view_cannot_write(run: str) -> None:
     with snapshots.take() as moment:
         assert moment.row("SELECT count(*) FROM clova_ocr.item WHERE run = %(run)s") == (2,)
     snapshots.close()
+
+
+async def test_a_view_may_take_its_time(run: str, postgres_server: PostgresServer) -> None:
+    """A report draws pictures between two blocks of rows, also where the server lets no transaction wait so long."""
+    await read_images(run, "a")
+    postgres_server.psql(f'ALTER DATABASE "{database_of(run)}" SET idle_in_transaction_session_timeout = 1000')
+    snapshots = RunSnapshots(run_location(run), Process.this())
+    with closing(snapshots), snapshots.take() as moment:
+        assert moment.db.execute("SHOW idle_in_transaction_session_timeout").fetchone() == ("10min",)
 
 
 async def test_blocks_do_not_change_what_is_shown(run: str) -> None:

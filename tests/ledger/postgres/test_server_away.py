@@ -233,6 +233,18 @@ async def test_a_restored_run_keeps_what_was_paid_for_since(run: str) -> None:
     assert read_records(file) == [paid]
 
 
+async def test_a_run_that_is_restored_under_a_process_stops_it(run: str) -> None:
+    """An answer of an image that the restored run does not have is kept, and each later call has the reason."""
+    async with PostgresLedger(run) as ledger:
+        claim, waiting = await sent(ledger, "a"), claimed(await ledger.admit(item("b"), source("b")))
+        execute(run, "DELETE FROM clova_ocr.item WHERE id = %s", claim.number)
+        await ledger.answered(claim, "a", ANSWER)
+        with pytest.raises(LedgerError, match=r"was restored from a backup.*; run again") as raised:
+            await ledger.sending(waiting, "b")
+        assert raised.value.resumable
+    assert len(overflow_files_of(run)) == 1
+
+
 async def test_a_settlement_of_another_images_number_changes_nothing(run: str) -> None:
     """A process whose claim is gone, as a backup was restored, does not release what another one has claimed."""
     async with PostgresLedger(run) as ledger:

@@ -373,6 +373,23 @@ async def test_a_server_that_was_never_reached_is_an_error(scene: Scene) -> None
     assert new.take() == 1
 
 
+async def test_a_server_that_takes_no_change_is_an_error(scene: Scene) -> None:
+    """A replica, or a server without room, answers and stores nothing: a new process fails, one with slots goes on."""
+    new = scene.peer("boot-3 pid:[1]")
+
+    def refuse() -> None:
+        raise AWAY
+
+    scene.one.take()
+    for peer in (new, scene.one):
+        peer.store.before_swap = refuse
+    with pytest.raises(ConfigurationError, match="it is away; nothing was sent") as caught:
+        new.take()
+    assert caught.value.retryable
+    scene.one.end()
+    assert scene.one.take(calls=3) == 1
+
+
 async def test_a_program_can_look_for_its_server(scene: Scene) -> None:
     """A look at the server raises what the first call would, stores nothing, and leaves no connection open."""
     store = MemoryServerStore(scene.rows, lambda: scene.time.now)
