@@ -124,7 +124,7 @@ def _written(reader: RunView, options: TableOptions, outputs: WholeOutputs, seen
     # Before the first row: columns must not depend on which rows come first.
     own = {word: reader.own_columns(word) for word in documents}
     reviews = reviews_of(reader.corrections()) if options.corrections else {}
-    shown = {word: columns_of_run(DOCUMENTS[word], own[word], reviews) for word in documents}
+    shown = {word: columns_of_run(DOCUMENTS[word], own[word], reviews, options.policy) for word in documents}
     with _Tables(outputs, options, shown, item_columns_of_run(reviews)) as tables:
         tables.open(folder)
         records = (record for record in reader.records() if options.copies or record.copy_of is None)
