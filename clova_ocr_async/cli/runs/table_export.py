@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from clova_ocr_async.ledger.storage import RunView
     from clova_ocr_async.results.columns import Column
+    from clova_ocr_async.results.files.parquet_file import ParquetFile
     from clova_ocr_async.results.files.table import TableFile
     from clova_ocr_async.results.files.xlsx_file import XlsxFile
     from clova_ocr_async.results.run_rows import RunRow
@@ -162,6 +163,7 @@ class _Tables:
         self._items = items
         self._pairs: dict[str, _Pair] = {}
         self._books: list[XlsxFile] = []
+        self._columnar: list[ParquetFile] = []
         self.files: list[str] = []
 
     def __enter__(self) -> Self:
@@ -171,6 +173,8 @@ class _Tables:
         # Also after success, where there is nothing left to close.
         for book in self._books:
             book.abort()
+        for file in self._columnar:
+            file.abort()
 
     def open(self, folder: Path | None) -> None:
         """Open the tables of all documents.
@@ -238,7 +242,9 @@ class _Tables:
             return self._csv(shown, write)
         from clova_ocr_async.results.files.parquet_file import ParquetFile
 
-        return ParquetFile(shown, write, _facts(self._options) | {"table": table})
+        file = ParquetFile(shown, write, _facts(self._options) | {"table": table})
+        self._columnar.append(file)
+        return file
 
     def _csv(self, shown: Sequence[Column], write: Callable[[bytes], object]) -> CsvFile:
         options = self._options
