@@ -289,12 +289,16 @@ def _folder_of(output: str | None) -> Path | None:
     """Return the folder that an output names, made if it is not there; None if it names a file."""
     if output is None or output == STANDARD:
         return None
+    if not output:  # as of a variable that is not set; as a path it is the current folder
+        raise ConfigurationError("an empty name: No such file or directory")
     path = Path(output)
     if not output.endswith(os.sep) and not path.is_dir():
         return None
     try:
         # The files hold personal data; others must not even list their names.
         path.mkdir(mode=0o700, exist_ok=True)
+    except FileExistsError:
+        raise ConfigurationError(f"{shown_path(output)}: it is a file; give the name of a folder") from None
     except OSError as error:
         raise ConfigurationError(f"{shown_path(output)}: {error.strerror}") from None
     return path
