@@ -99,7 +99,9 @@ def test_a_page_of_a_file_that_changes_has_no_copy(run: Path, tmp_path: Path) ->
         return b""
 
     with RunReader(run) as reader:
-        copies = write_copies(reader, str(tmp_path / "out"), change, lambda path, *_: path, force=False)
+        copies = write_copies(
+            reader, str(tmp_path / "out"), change, lambda path, _record, _recognition: path, force=False
+        )
     assert (copies.written, copies.failed, list((tmp_path / "out").iterdir())) == (0, 2, [])
 
 
