@@ -1,7 +1,8 @@
 """Read a folder of receipts into a CSV file; what could not be read goes to standard error.
 
 Answers are kept in a run directory beside the table, so that the same command, given again with another table, pays for
-nothing twice.
+nothing twice. The table is for programs: a spreadsheet would run a text that looks like a formula. For one,
+``clova-ocr export RUN --format xlsx`` writes a workbook of the same run.
 
 Run: CLOVA_OCR_INVOKE_URL=… CLOVA_OCR_SECRET=… python examples/folder.py scans/ receipts.csv --run run/
 """

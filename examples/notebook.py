@@ -14,7 +14,7 @@ import sys
 from typing import Any
 
 from clova_ocr_async import BatchDispatcher, ClovaOCRClient, Receipt, Recognition, Success, images_in
-from clova_ocr_async.results import to_items, to_row
+from clova_ocr_async.results import columns, to_items, to_row
 
 # %% Read a folder; in a notebook: receipts = await read("scans/")
 
@@ -28,14 +28,22 @@ async def read(folder: str, run: str = "run") -> list[tuple[str, Recognition[Rec
         return [(str(one.source), one.recognition) async for one in outcomes if isinstance(one, Success)]
 
 
+# %% The columns of both tables, which a folder without receipts has as well
+
+DOCUMENTS = [column.name for column in columns(Receipt)]
+ITEMS = [column.name for column in columns(Receipt, "items")]
+
+
 # %% pandas
 
 
 def with_pandas(receipts: list[tuple[str, Recognition[Receipt]]]) -> None:
     """Print the sum of each receipt's lines beside its total."""
     pandas: Any = importlib.import_module("pandas")
-    documents = pandas.DataFrame(to_row(recognition, source) for source, recognition in receipts)
-    items = pandas.DataFrame(item for _, recognition in receipts for item in to_items(recognition))
+    rows = [to_row(recognition, source) for source, recognition in receipts]
+    documents = pandas.DataFrame(rows, columns=DOCUMENTS)
+    lines = [item for _, recognition in receipts for item in to_items(recognition)]
+    items = pandas.DataFrame(lines, columns=ITEMS)
     sums = items.groupby("key", as_index=False)["price"].sum()
     print(documents.merge(sums, on="key")[["store_name", "payment_date", "total_price", "price"]])
 
@@ -47,9 +55,8 @@ def with_polars(receipts: list[tuple[str, Recognition[Receipt]]]) -> None:
     """Print the goods by what was spent on them."""
     polars: Any = importlib.import_module("polars")
     # All rows decide the types: a column may be empty in the first ones.
-    items = polars.DataFrame(
-        [item for _, recognition in receipts for item in to_items(recognition)], infer_schema_length=None
-    )
+    lines = [item for _, recognition in receipts for item in to_items(recognition)]
+    items = polars.DataFrame(lines, schema=ITEMS, infer_schema_length=None)
     print(items.group_by("name").agg(polars.col("price").sum()).sort("price", descending=True))
 
 

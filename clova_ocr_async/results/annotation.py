@@ -44,6 +44,7 @@ _LEVELS = (
     _Level(None, "no confidence stated", "#55555f", (5, 2, 1, 2)),
 )
 _CORNERS = 3  # of the smallest polygon
+_FARTHEST = 1e6  # pixels; a coordinate beyond is not one, and the dashes of a line to it would fill the memory
 
 
 def annotate(image: PictureSource, recognition: Recognition[Any]) -> bytes:
@@ -103,9 +104,10 @@ def _name(field: ReadField) -> str:
 
 
 def _places(field: ReadField) -> list[list[Point]]:
-    """Return the corners of a field's polygons; those without an area have none."""
+    """Return the corners of a field's polygons; those without an area, or far from every picture, have none."""
     found = (
         [(vertex.x, vertex.y) for vertex in polygon.vertices if vertex.x is not None and vertex.y is not None]
         for polygon in field.polygons
     )
-    return [corners for corners in found if len(corners) >= _CORNERS]
+    usable = (corners for corners in found if len(corners) >= _CORNERS)
+    return [corners for corners in usable if all(abs(x) < _FARTHEST and abs(y) < _FARTHEST for x, y in corners)]

@@ -7,6 +7,7 @@ only those that matter.
 from __future__ import annotations
 
 import codecs
+import html
 import re
 import zipfile
 import zlib
@@ -33,6 +34,8 @@ _CELL = re.compile(r"<(?:\w+:)?c\b([^<>]*?)(?:/>|>([^<]*+(?:<(?!(?:\w+:)?c\b)[^<
 _BEGUN = re.compile(r"<(?:\w+:)?(?:c|si)\b|<[\w:]*$")
 _REFERENCE = re.compile(r'\br="([A-Z]+)([0-9]+)"')
 _TAG = re.compile(r"<[^>]*>")
+# The errors of other ways, which newer versions of Python unpack, are of further classes.
+_UNPACKED = frozenset((zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2))
 
 
 def leaks_in_archive(
@@ -51,11 +54,18 @@ def leaks_in_archive(
             if sum(member.file_size for member in members) > _MAX_UNPACKED or depth == _MAX_DEPTH:
                 yield Leak(UNCHECKED, "the archive is too large or too deep")
                 return
-            strings, used = _shared_strings(archive), set[int]()
+            yield from (Leak(kind, "in the comment of the archive") for kind in _kinds_in_bytes(archive.comment))
+            if any(member.compress_type not in _UNPACKED for member in members):
+                yield Leak(UNCHECKED, "the archive is packed in a way that is not unpacked here")
+                return
+            # Of several members of one name, a reader finds the last one.
+            shared = next((member for member in reversed(members) if member.filename == _SHARED), None)
+            strings, used = _shared_strings(archive, shared), set[int]()
             for number, member in enumerate(members, 1):
                 place = f"member {number:,} of the archive"
                 yield from (Leak(kind, f"in the name of {place}") for kind in kinds_of_numbers(member.filename))
-                if member.filename == _SHARED:  # searched where the cells are
+                yield from (Leak(kind, f"in the comment of {place}") for kind in _kinds_in_bytes(member.comment))
+                if member is shared:  # searched where the cells are
                     continue
                 with archive.open(member) as content:
                     if member.filename.startswith(_SHEETS):
@@ -66,7 +76,8 @@ def leaks_in_archive(
             # A program may keep the text of a cell that was overwritten.
             unused = (text for place, text in strings.items() if place not in used)
             yield from (Leak(kind, "a text that no cell shows") for text in unused for kind in kinds_of_numbers(text))
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, OSError, zlib.error):
+    # A name that is not text is a ValueError.
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, OSError, ValueError, zlib.error):
         yield Leak(UNCHECKED, "the archive is encrypted or broken")
 
 
@@ -96,13 +107,22 @@ def _elements(content: IO[bytes], pattern: re.Pattern[str]) -> Iterator[tuple[st
     yield text, None  # of an element that has no end
 
 
-def _shared_strings(archive: zipfile.ZipFile) -> Mapping[int, str]:
+def _kinds_in_bytes(data: bytes) -> Iterator[str]:
+    return kinds_of_numbers(data.decode("utf-8", "replace"))
+
+
+def _text_of(element: str | None) -> str:
+    """Return the text that people see of the inner part of an element."""
+    return html.unescape(_TAG.sub("", element or ""))
+
+
+def _shared_strings(archive: zipfile.ZipFile, member: zipfile.ZipInfo | None) -> Mapping[int, str]:
     """Return the shared strings that hold a number or name a public column, by their places in the list."""
-    if _SHARED not in archive.namelist():
+    if member is None:
         return {}
-    with archive.open(_SHARED) as content:
+    with archive.open(member) as content:
         items = (found for _, found in _elements(content, _ITEM) if found is not None)
-        texts = (_TAG.sub("", found[1] or "") for found in items)
+        texts = (_text_of(found[1]) for found in items)
         return {
             place: text
             for place, text in enumerate(texts)
@@ -120,16 +140,17 @@ def _in_sheet(content: IO[bytes], strings: Mapping[int, str], used: set[int]) ->
     """
     public: set[str] = set()
     for beside, found in _elements(content, _CELL):
-        yield from (Leak(kind, "beside its cells") for kind in kinds_of_numbers(beside))
+        yield from (Leak(kind, "beside its cells") for kind in kinds_of_numbers(html.unescape(beside)))
         if found is None:
             continue
-        text = _TAG.sub("", found[2] or "")
+        text = _text_of(found[2])
         if 't="s"' in found[1] and text.isdecimal():
             used.add(int(text))
             text = strings.get(int(text), "")
         reference = _REFERENCE.search(found[1])
         column, place = ("", "a cell") if reference is None else (reference[1], f"cell {reference[1]}{reference[2]}")
-        if text in PUBLIC and reference is not None:
+        # A text further down may be any, and makes no column public.
+        if text in PUBLIC and place == f"cell {column}1":
             public.add(column)
         if column not in public:
             yield from (Leak(kind, place) for kind in kinds_of_numbers(text))

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
+import os
 from collections.abc import Mapping
 
 from clova_ocr_async.documents import Document, Recognition
+from clova_ocr_async.pictures.page import Page
 
-__all__ = ["require_date", "require_recognition"]
+__all__ = ["require_date", "require_recognition", "require_source"]
 
 
 def require_recognition(value: object) -> None:
@@ -28,6 +30,16 @@ def _way_out(value: object) -> str:
     if isinstance(value, Mapping):
         return "Recognition.from_dict(…) makes one of a record"
     return "it must be a Recognition, as client.recognize returns it"
+
+
+def require_source(value: object) -> None:
+    """Refuse what does not name an image, such as its bytes.
+
+    Raises:
+        TypeError: It is neither a path nor a page, nor None.
+    """
+    if value is not None and not isinstance(value, str | os.PathLike | Page):
+        raise TypeError(f"the source is a {type(value).__name__}; it must be a path or a Page, or left out")
 
 
 def require_date(name: str, value: object) -> None:

@@ -77,7 +77,7 @@ def hidden_places(answer: Any, policy: Policy) -> list[HiddenPlace]:
     for image, masked_image in zip(_listed(answer["images"]), _listed(masked["images"]), strict=True):
         if is_object(image):
             _check_document(image)
-            for key, masked_key in _paired_keys(image, masked_image):
+            for key, masked_key in zip(image, masked_image, strict=True):
                 if key not in _NOT_DRAWN:
                     found.walk(image[key], masked_image[masked_key], (key.strip(), masked_key.strip()), None)
     return [_place_of(wire, path, rule) for wire, path, rule in found.objects.values()]
@@ -99,12 +99,6 @@ def all_corners(value: Any) -> Iterator[Corners]:
 
 def _listed(value: Any) -> list[Any]:
     return value if is_array(value) else [value]
-
-
-def _paired_keys(value: dict[str, Any], masked: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    if len(value) != len(masked):
-        raise RedactionError("two keys of the answer are the same once their numbers are hidden")
-    return zip(value, masked, strict=True)
 
 
 class _Found:
@@ -131,7 +125,7 @@ class _Found:
             if any(key in value for key in (*_OWN_KEYS, _MASK_KEY)):
                 holder = (value, paths[1])
                 self._look_at(value, paths)
-            for key, masked_key in _paired_keys(value, masked):
+            for key, masked_key in zip(value, masked, strict=True):
                 if key not in _NOT_TEXTS:
                     below = (f"{paths[0]}.{key.strip()}", f"{paths[1]}.{masked_key.strip()}")
                     self.walk(value[key], masked[masked_key], below, holder)

@@ -17,6 +17,9 @@ __all__ = [
     "AFTER",
     "BEFORE",
     "BIRTH",
+    "LIKE_A_DIGIT",
+    "SPACED",
+    "as_digits",
     "bare",
     "cards_in",
     "folded",
@@ -39,6 +42,9 @@ _BARS = "|!"
 _LOOKALIKES = ("0OQDㅇ\u3007", f"1ILㅣ{_BARS}", "2Z", "5S", "6G", "8B")
 """Characters that recognition takes for each other, each group with its digit first."""
 
+LIKE_A_DIGIT = "[" + re.escape("0123456789" + "".join(group + group.lower() for group in _LOOKALIKES)) + "]"
+"""A pattern of a digit, or of a character that recognition takes for one."""
+
 _AS_DIGIT = str.maketrans({letter: group[0] for group in _LOOKALIKES for letter in group + group.lower()})
 
 _KEPT = frozenset(_DASHES + "".join(_LOOKALIKES))
@@ -51,8 +57,9 @@ BIRTH = r"[0-9]{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01])"
 """A pattern of a date of birth in six digits."""
 
 _RESIDENT = re.compile(rf"(?<![0-9]){BIRTH}((?:[^\w*<]|[_{_DASHES}]){{0,3}})[0-9]{{7}}(?![0-9])")
-# The digits apart from each other, as in the boxes of a form.
-_SPACED = re.compile(rf"{BEFORE}[0-9](?: [0-9]){{5}} ?-? ?[0-9](?: [0-9]){{6}}{AFTER}")
+SPACED = re.compile(rf"{BEFORE}[0-9](?: [0-9]){{5}} ?-? ?[0-9](?: [0-9]){{6}}{AFTER}")
+"""A pattern of what may be a resident number whose digits are apart from each other, as in the boxes of a form."""
+
 _APART = r"[\s\-‐‑–—−.·_/|]{1,3}"  # noqa: RUF001 - hyphens as scanners and people write them
 _CARD = re.compile(
     rf"{BEFORE}(?:[0-9]{{4}}(?:{_APART}[0-9]{{4}}){{3}}|3[47][0-9]{{2}}{_APART}[0-9]{{6}}{_APART}[0-9]{{5}}){AFTER}"
@@ -68,9 +75,9 @@ def residents_in(text: str) -> set[str]:
     """Return what reads as a resident or alien number; with misread letters only where a separator divides it."""
     narrow = narrowed(text)
     whole = {match[0] for match in _RESIDENT.finditer(narrow)}
-    spaced = (match[0] for match in _SPACED.finditer(narrow))
+    spaced = (match[0] for match in SPACED.finditer(narrow))
     whole |= {number for number in spaced if _RESIDENT.fullmatch(number.replace(" ", ""))}
-    misread = _RESIDENT.finditer(narrow.translate(_AS_DIGIT))
+    misread = _RESIDENT.finditer(as_digits(narrow))
     return whole | {narrow[match.start() : match.end()] for match in misread if match[1]}
 
 
@@ -116,6 +123,11 @@ _BARCODE = 13
 def narrowed(text: str) -> str:
     """Return a text of the same length with letters and digits of all widths and scripts in their usual form."""
     return text if text.isascii() else "".join(map(_narrow_character, text))
+
+
+def as_digits(text: str) -> str:
+    """Return a text of the same length with digits in the place of characters that recognition takes for them."""
+    return text.translate(_AS_DIGIT)
 
 
 def _narrow_character(character: str) -> str:

@@ -44,6 +44,7 @@ _OF_CALL = frozenset({"", "images"})
 # Coordinates and confidences are numbers that stay; a text in their place does not.
 _POLYGON_KEYS = ("boundingPolys", "boundingPoly", "maskingPolys", "subBoundingPolys", "rois", "vertices")
 _NUMBER_KEYS = frozenset((*_POLYGON_KEYS, "confidence", "confidenceScore"))
+_NUMBERS = frozenset((int, float))
 _SHORTEST_BY_FORM = 13  # digits of a number that is recognized by its form
 
 
@@ -180,22 +181,12 @@ class Masking:
     def mask_values(self, value: Any) -> Any:
         """Return plain values about the answer, such as the own columns of a manifest, masked as texts are."""
         if is_object(value):
-            return self._mask_object(value)
+            return _keyed(list(map(self.mask_text, value)), list(map(self.mask_values, value.values())))
         if is_array(value):
             return [self.mask_values(child) for child in value]
-        if (text := _searched_text(value)) is None:
-            return value
-        masked = self.mask_text(text)
+        text = _searched_text(value)
+        masked = None if text is None else self.mask_text(text)
         return value if masked == text else masked
-
-    def _mask_object(self, value: dict[str, Any]) -> dict[str, Any]:
-        """Mask an object; keys that are the same once they are masked are numbered, so that none is lost."""
-        masked: dict[str, Any] = {}
-        for key, child in value.items():
-            plain = self.mask_text(key)
-            names = (plain, *(f"{plain} ({number})" for number in range(2, len(value) + 1)))
-            masked[next(name for name in names if name not in masked)] = self.mask_values(child)
-        return masked
 
 
 def _hidden_numbers(texts: Iterable[tuple[str, str]], policy: Policy) -> Iterator[tuple[str, Rule]]:
@@ -274,9 +265,6 @@ def _is_plain(value: Any) -> bool:
             if type(vertex["x"]) not in _NUMBERS or type(vertex["y"]) not in _NUMBERS:
                 return False
     return True
-
-
-_NUMBERS = frozenset((int, float))
 
 
 def _searched_text(value: Any) -> str | None:
@@ -363,12 +351,13 @@ def _hidden_part(number: str, rule: Rule) -> str:
 
 def _masked(value: Any, path: str, policy: Policy, search: _Search, *, numbers_stay: bool = False) -> Any:
     if is_object(value):
-        return {
-            search.mask(key): child
+        children = [
+            child
             if (key in _KEPT and path in _OF_CALL) or (key in _NUMBER_KEYS and _is_plain(child))
             else _masked(child, _joined(path, key), policy, search, numbers_stay=numbers_stay or key in _NUMBER_KEYS)
             for key, child in value.items()
-        }
+        ]
+        return _keyed(list(map(search.mask, value)), children)
     if is_array(value):
         return [_masked(child, path, policy, search, numbers_stay=numbers_stay) for child in value]
     text = None if numbers_stay and not isinstance(value, str) else _searched_text(value)
@@ -377,6 +366,17 @@ def _masked(value: Any, path: str, policy: Policy, search: _Search, *, numbers_s
     rule = rule_at(path, policy)
     masked = search.mask(text if rule is None else hide(text, rule))
     return value if masked == text else masked
+
+
+def _keyed(keys: list[str], values: list[Any]) -> dict[str, Any]:
+    """Return an object; keys that are the same once they are masked are numbered, so that no value is lost."""
+    found = dict(zip(keys, values, strict=True))
+    if len(found) < len(keys):
+        found = {}
+        for key, value in zip(keys, values, strict=True):
+            names = (key, *(f"{key} ({number})" for number in range(2, len(keys) + 1)))
+            found[next(name for name in names if name not in found)] = value
+    return found
 
 
 def _check_nothing_left(masked: Any, numbers: Collection[tuple[str, Rule]]) -> None:

@@ -20,7 +20,8 @@ from clova_ocr_async.documents import (
     Receipt,
     date_from_text,
 )
-from clova_ocr_async.results.arguments import require_recognition
+from clova_ocr_async.pictures.page import Page
+from clova_ocr_async.results.arguments import require_recognition, require_source
 from clova_ocr_async.results.column_lists import DOCUMENTS
 from clova_ocr_async.results.columns import columns
 from clova_ocr_async.results.review import judge
@@ -52,29 +53,31 @@ Value = Any
 """str, int, float, Decimal, bool, date, time or None."""
 
 
-def to_row(recognition: Recognition[Any], source: str | os.PathLike[str] | None = None) -> dict[str, Value]:
+def to_row(recognition: Recognition[Any], source: str | os.PathLike[str] | Page | None = None) -> dict[str, Value]:
     """Return a recognition as a row of its document's table.
 
     Args:
         recognition: The recognition.
-        source: The path of its image.
+        source: The path of its image, or the page of a file, as the outcome of a batch names it.
 
     Returns:
         A value for each of ``columns(type(recognition.document))``, in their order. Columns that only a run knows, such
         as ``status`` and ``copy_of``, are None. ``key`` is made of the answer, since the file is not read here.
 
     Raises:
-        TypeError: ``recognition`` is not a recognition.
+        TypeError: ``recognition`` is not a recognition, or ``source`` is neither a path nor a page.
     """
     require_recognition(recognition)
+    require_source(source)
+    path, page = (source.path, source.number) if isinstance(source, Page) else (source, None)
     document = recognition.document
     values = (
         document_values(recognition)
         | judged_values(recognition)
         | {
             "key": key_of_answer(recognition),
-            "source": None if source is None else name_in_table(source),
-            "page": recognition.picture.page,
+            "source": None if path is None else name_in_table(path),
+            "page": recognition.picture.page if page is None else page,
             "document": document.path_word,
             "request_id": recognition.request_id,
         }

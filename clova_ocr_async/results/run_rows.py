@@ -49,7 +49,10 @@ class RunRow(NamedTuple):
 
 
 def columns_of_run(
-    document: type[Document], own: Iterable[str], reviews: Mapping[Item, Review] | None = None
+    document: type[Document],
+    own: Iterable[str],
+    reviews: Mapping[Item, Review] | None = None,
+    policy: Policy | None = None,
 ) -> tuple[Column, ...]:
     """Return the columns of a run's table of documents: fixed ones, those of corrections, those of its manifests.
 
@@ -57,22 +60,25 @@ def columns_of_run(
         document: The document's class.
         own: The names of the manifests' own columns; one that another column has gets the prefix "manifest_".
         reviews: The states of the run's items after their corrections. Without any there are no columns of corrections.
+        policy: How names of own columns are masked, which may hold numbers; None for as they are.
     """
     common = columns(document) + CorrectedTables.of(document, reviews or {}).columns
-    return common + tuple(Column(column, "text", name) for name, column in _own_names(common, own).items())
+    return common + tuple(_own_columns(common, own, policy).values())
 
 
-def _own_names(common: Iterable[Column], own: Iterable[str]) -> dict[str, str]:
+def _own_columns(common: Iterable[Column], own: Iterable[str], policy: Policy | None) -> dict[str, Column]:
     """Return the columns of a manifest's names, in the order of the names."""
+    masking = None if policy is None else Masking(None, policy)
     names = sorted(set(own))
-    fixed = {column.name for column in common}
-    found: dict[str, str] = {}
+    taken = {column.name for column in common}
+    found: dict[str, Column] = {}
     for name in names:
-        column = name
+        column = shown = name if masking is None else masking.mask_text(name)
         # A later schema may take a name; until then the manifest keeps its own, so people find their columns again.
-        while column in fixed or (column != name and column in names):
+        while column in taken or (column != name and column in names):
             column = _CLASH + column
-        found[name] = column
+        taken.add(column)
+        found[name] = Column(column, "text", shown)
     return found
 
 
@@ -98,7 +104,7 @@ def rows_of(
         layout = layouts.get(record.document)
         if layout is None:
             names = (own or {}).get(record.document, ())
-            layout = layouts[record.document] = _Layout.of(record.document, names, reviews or {})
+            layout = layouts[record.document] = _Layout.of(record.document, names, reviews or {}, policy)
         yield _row_of(record, seen, layout, policy)
 
 
@@ -108,7 +114,7 @@ class _Layout(NamedTuple):
     Attributes:
         document: Its class.
         names: The names of all columns.
-        own: The columns of the manifest's names.
+        own: The names of the columns of the manifest's names.
         corrected: The columns of corrections.
     """
 
@@ -118,12 +124,13 @@ class _Layout(NamedTuple):
     corrected: CorrectedTables
 
     @staticmethod
-    def of(word: str, own: Collection[str], reviews: Mapping[Item, Review]) -> _Layout:
+    def of(word: str, own: Collection[str], reviews: Mapping[Item, Review], policy: Policy | None) -> _Layout:
         """Return the layout of a document by the vendor's path word."""
         document = DOCUMENTS[word]
         corrected = CorrectedTables.of(document, reviews)
-        names = tuple(column.name for column in columns_of_run(document, own, reviews))
-        return _Layout(document, names, _own_names(columns(document) + corrected.columns, own), corrected)
+        common = columns(document) + corrected.columns
+        found = {name: column.name for name, column in _own_columns(common, own, policy).items()}
+        return _Layout(document, (*(column.name for column in common), *found.values()), found, corrected)
 
 
 def _row_of(record: SourceRecord, seen: PossibleCopies, layout: _Layout, policy: Policy | None) -> RunRow:

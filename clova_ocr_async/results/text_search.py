@@ -7,10 +7,10 @@ import io
 import json
 import re
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, cast
 
 from clova_ocr_async.documents import BizLicense
-from clova_ocr_async.documents.untyped import is_array, is_object
+from clova_ocr_async.documents.untyped import is_object
 from clova_ocr_async.host.encodings import is_in_encoding
 from clova_ocr_async.results.columns import columns
 from clova_ocr_async.results.corrections import corrected_columns
@@ -58,7 +58,10 @@ def leaks_in_text(file: BinaryIO, name: str) -> Iterator[Leak]:
         file: The file, which can be read from its start again.
         name: Its name; its ending decides how it is read.
     """
-    text = io.TextIOWrapper(file, _encoding_of(file), newline="")
+    encoding = _encoding_of(file)
+    if encoding is None:  # a packed file, or a text of another country, whose digits may be any bytes
+        yield Leak(UNCHECKED, "it is in none of UTF-8, UTF-16 and CP949; its ASCII characters were searched")
+    text = io.TextIOWrapper(file, encoding or "latin-1", newline="")
     ending = name.rpartition(".")[2].lower()
     try:
         if ending in {"csv", "tsv"}:
@@ -74,17 +77,17 @@ def leaks_in_text(file: BinaryIO, name: str) -> Iterator[Leak]:
         text.detach()  # the file is the caller's, and a wrapper closes it
 
 
-def _encoding_of(file: BinaryIO) -> str:
-    """Return the encoding of a text, which decodes all of it; the file is at its start then."""
+def _encoding_of(file: BinaryIO) -> str | None:
+    """Return the encoding of a text, which decodes all of it, None if none does; the file is at its start then."""
     file.seek(0)
     encodings = ("utf-16",) if file.read(2) in {b"\xff\xfe", b"\xfe\xff"} else ("utf-8-sig", "cp949")
-    found = next((encoding for encoding in encodings if is_in_encoding(file, encoding)), "latin-1")
+    found = next((encoding for encoding in encodings if is_in_encoding(file, encoding)), None)
     file.seek(0)
     return found
 
 
 def _lines(text: io.TextIOWrapper) -> Iterator[str]:
-    """Yield the lines of a text with their ends.
+    """Yield the lines of a text with their ends, and without NULs: a text in UTF-16 without a mark has many.
 
     Raises:
         _LongLineError: A line is too long.
@@ -92,24 +95,32 @@ def _lines(text: io.TextIOWrapper) -> Iterator[str]:
     while line := text.readline(_LONGEST_LINE):
         if len(line) == _LONGEST_LINE:
             raise _LongLineError
-        yield line
+        yield line.replace("\0", "")
 
 
 def _in_lines(text: io.TextIOWrapper) -> Iterator[Leak]:
     for number, line in enumerate(_lines(text), 1):
         value = _json(line)
-        found = kinds_of_numbers(line) if value is None else kinds_in_value(value)
+        found = kinds_of_numbers(_unescaped(line)) if value is None else kinds_in_value(value)
         yield from (Leak(kind, f"line {number:,}") for kind in found)
 
 
 def _json(line: str) -> Any:
     """Return the value of a line of JSON Lines; None if it is not an object or array."""
-    if not line.startswith(("{", "[")):
+    if not line.lstrip().startswith(("{", "[")):
         return None
     try:
         return json.loads(line)
     except (ValueError, RecursionError):
         return None
+
+
+_ESCAPE = re.compile(r"\\u([0-9a-fA-F]{4})")
+
+
+def _unescaped(line: str) -> str:
+    """Return a line of JSON over several lines with its characters, such as digits of full width, as they are."""
+    return _ESCAPE.sub(lambda found: chr(int(found[1], 16)), line)
 
 
 def kinds_in_value(value: object) -> Iterator[str]:
@@ -123,8 +134,10 @@ def kinds_in_value(value: object) -> Iterator[str]:
                 yield from kinds_of_numbers(key)
                 if key not in public:
                     left.append(child)
-        elif is_array(found):
-            left.extend(found)
+        elif isinstance(found, list | tuple):  # a map of Parquet has pairs
+            left.extend(cast("Iterable[object]", found))
+        elif isinstance(found, float) and found.is_integer():  # as programs write whole numbers beside empty cells
+            yield from kinds_of_numbers(str(int(found)))
         elif isinstance(found, str | int | Decimal):
             yield from kinds_of_numbers(str(found))
         elif isinstance(found, bytes):

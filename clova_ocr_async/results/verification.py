@@ -27,6 +27,7 @@ __all__ = ["Leak", "find_leaks"]
 
 _HEAD = 64 * 1024  # bytes that show the format of a file
 _PDF_HEAD = 1024  # bytes that hold the mark of a PDF
+_NOT_ASCII = bytes.maketrans(bytes(range(128, 256)), b"?" * 128)
 _MAX_WHOLE = 256 * 2**20  # bytes of a picture, a PDF, or a table in an archive, which are held in memory
 
 
@@ -97,7 +98,12 @@ def _in_picture(data: bytes, kind: str) -> Iterator[Leak]:
     header = read_header(data)
     if header is not None and header.alpha and _hides_pixels(data):
         yield Leak("transparent pixels", "under them the picture may be whole")
-    yield from (Leak(number, "in the bytes of the file") for number in kinds_of_numbers(data.decode("latin-1")))
+    yield from (Leak(number, "in the bytes of the file") for number in kinds_of_numbers(_ascii(data)))
+
+
+def _ascii(data: bytes) -> str:
+    """Return the ASCII characters of a file; others, most of its bytes, need no search for digits of all scripts."""
+    return data.translate(_NOT_ASCII).decode("ascii")
 
 
 def _hides_pixels(data: bytes) -> bool:
@@ -125,7 +131,7 @@ def _in_pdf(data: bytes) -> Iterator[Leak]:
         yield Leak("earlier version", "before the last end of the file")
     if ends and data[ends[-1] :].strip():
         yield Leak("trailing bytes", "behind the end of the PDF")
-    yield from (Leak(kind, "in the bytes of the file") for kind in kinds_of_numbers(data.decode("latin-1")))
+    yield from (Leak(kind, "in the bytes of the file") for kind in kinds_of_numbers(_ascii(data)))
 
 
 def _in_parquet(file: BinaryIO) -> Iterator[Leak]:

@@ -119,6 +119,15 @@ def test_the_notebook_example_shows_data_frames(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("clova")
+def test_the_notebook_example_has_its_columns_without_a_receipt(tmp_path: Path) -> None:
+    """A folder of which nothing was read gives empty data frames with the same columns, and no error."""
+    (tmp_path / "scans").mkdir()
+    (tmp_path / "scans" / "broken.jpg").write_bytes(b"no image")
+    done = run("notebook.py", "scans", where=tmp_path)
+    assert (done.returncode, "Traceback" in done.stderr) == (0, False), done.stderr
+
+
+@pytest.mark.usefixtures("clova")
 def test_the_folder_example_tells_what_was_not_read(tmp_path: Path) -> None:
     """The folder example exits with 1 and names the image that could not be read."""
     (tmp_path / "scans").mkdir()

@@ -72,6 +72,18 @@ def test_values_without_a_place_are_in_the_list_alone() -> None:
     assert Image.open(io.BytesIO(annotate(small, nothing))).size == (615, 627)
 
 
+@pytest.mark.parametrize("far", [1e9, -1e300])
+def test_a_polygon_far_from_every_picture_is_not_drawn(far: float) -> None:
+    """A broken coordinate costs the box of its value: the dashes of a line to it would never end."""
+    sample = draw("id-card", 0, "standard")
+    name = sample.answer["result"]["ic"]["name"][0]
+    name["confidenceScore"] = 0.5
+    name["boundingPolys"][0]["vertices"][1]["x"] = far
+    picture = Image.open(io.BytesIO(annotate(encoded(sample.picture, "png"), sample.recognition())))
+    shown = picture.crop((0, 0, *sample.picture.size))
+    assert {BLUE, ORANGE, RED} & {colour for _, colour in shown.getcolors(1 << 20) or []} == {BLUE}
+
+
 def test_a_picture_that_has_changed_is_refused() -> None:
     """A picture of another size is not drawn on, as its boxes would lie anywhere."""
     sample = draw("id-card", 0, "standard")

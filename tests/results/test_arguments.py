@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from clova_ocr_async import Recognition, Success
+from clova_ocr_async import Page, Recognition, Success
 from clova_ocr_async.documents import Receipt
 from clova_ocr_async.errors import ConfigurationError
 from clova_ocr_async.results import annotate, check, columns, fields_to_review, redact, redact_image, to_items, to_row
@@ -68,3 +68,16 @@ def test_a_record_that_was_not_read_has_no_document() -> None:
         ValueError, match="the value holds no document; a record whose status is not succeeded has none"
     ):
         Recognition.from_dict({"source": "a.jpg", "status": "failed", "error": {"type": "RecognitionError"}})
+
+
+def test_a_row_names_the_page_that_a_batch_gives() -> None:
+    """The source of an outcome of a file of several pages is a page, whose file and number the row has."""
+    row = to_row(RECEIPT, Page("scan.pdf", 3))
+    assert (row["source"], row["page"]) == ("scan.pdf", 3)
+
+
+@pytest.mark.parametrize("source", [b"\x89PNG", 5])
+def test_a_source_that_names_no_image_is_refused(source: Any) -> None:
+    """Bytes are not taken for a path, as the row would hold the picture itself."""
+    with pytest.raises(TypeError, match=r"the source is a \w+; it must be a path or a Page, or left out"):
+        to_row(RECEIPT, source)

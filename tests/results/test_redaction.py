@@ -338,6 +338,13 @@ def test_values_whose_names_are_the_same_once_masked_are_all_kept() -> None:
     ]
 
 
+def test_values_of_an_answer_whose_keys_are_the_same_once_masked_are_all_kept() -> None:
+    """Unknown keys of an answer that differ in hidden digits alone are numbered, so that no value is lost."""
+    new = {PERSONAL: "a", "900101-1234568": "b", "900101-*******": "c"}
+    found = masked(IdCard, {"ic": {"personalNum": [read(PERSONAL)], "new": new}})["ic"]["new"]
+    assert found == {"900101-*******": "a", "900101-******* (2)": "b", "900101-******* (3)": "c"}
+
+
 def test_a_misread_number_without_a_field_is_masked() -> None:
     """A resident number with a misread letter is masked where no field of the answer has it."""
     assert masked(NameCard, {"tel": [read("900l01-I234567")]})["tel"][0]["text"] == "900l01-*******"

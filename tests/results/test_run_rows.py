@@ -123,6 +123,17 @@ def test_columns_of_a_manifest_are_carried_through() -> None:
     assert without.row["id"] is None
 
 
+def test_names_of_a_manifests_columns_are_masked() -> None:
+    """A number in the name of an own column is hidden; names that are the same then are told apart, none is lost."""
+    own = {"900101-1234567": "a", "900101-1234568": "b", "id": "c"}
+    (found,) = rows(record("a.jpg", receipt(), columns=json.dumps(own).encode()), own=own, policy="standard")
+    columns = columns_of_run(Receipt, own, policy="standard")[-3:]
+    assert list(found.row)[-3:] == [column.name for column in columns]
+    assert [found.row[column.name] for column in columns] == ["a", "b", "c"]
+    assert [column.name for column in columns] == ["900101-*******", "manifest_900101-*******", "id"]
+    assert [column.label_ko for column in columns] == ["900101-*******", "900101-*******", "id"]
+
+
 def test_masked_rows_hide_numbers() -> None:
     """Masked rows have the same columns; numbers are hidden, and the fields to look at are those of the original."""
     card = {"ic": {"personalNum": [read("901301-1234567")], "name": [read("Hong")]}}

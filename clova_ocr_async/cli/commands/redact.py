@@ -13,6 +13,7 @@ from clova_ocr_async.cli.options import KEY_FILE, RUN, PathParam
 if TYPE_CHECKING:
     from clova_ocr_async.documents import Recognition
     from clova_ocr_async.ledger.opening import RunLocation
+    from clova_ocr_async.ledger.storage import SourceRecord
     from clova_ocr_async.results.sensitive_paths import Policy
 
 __all__ = ["command"]
@@ -42,16 +43,21 @@ def command(*, run: RunLocation, output: str, policy: Policy, force: bool, key_f
     """
     from clova_ocr_async.cli.exit_codes import exit_code
     from clova_ocr_async.cli.runs.picture_copies import write_copies
+    from clova_ocr_async.documents import DOCUMENTS
     from clova_ocr_async.ledger.opening import open_view
     from clova_ocr_async.ledger.seal import load_seal
+    from clova_ocr_async.results.corrections import answer_texts, reviews_of
     from clova_ocr_async.results.picture_redaction import redact_image
     from clova_ocr_async.results.redaction import Masking, answer_of
 
-    def shown_name(path: str, recognition: Recognition[Any] | None) -> str:
-        # The name of a file may repeat a number of its picture.
-        return Masking(None if recognition is None else answer_of(recognition), policy).mask_text(path)
+    def shown_name(text: str, record: SourceRecord, recognition: Recognition[Any] | None) -> str:
+        # The name of a file may repeat a number of its picture, also as a person corrected it.
+        review = None if record.entry is None else reviews.get(record.entry.item)
+        corrected = [] if review is None else answer_texts(DOCUMENTS[record.document], review)
+        return Masking(None if recognition is None else answer_of(recognition), policy, corrected).mask_text(text)
 
     with open_view(run, load_seal(key_file, os.environ)) as reader:
+        reviews = reviews_of(reader.corrections())
         copies = write_copies(
             reader, output, lambda data, found: redact_image(data, found, policy), shown_name, force=force
         )

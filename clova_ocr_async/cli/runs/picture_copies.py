@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from clova_ocr_async.documents import Recognition
-    from clova_ocr_async.ledger.storage import RunView
+    from clova_ocr_async.ledger.storage import RunView, SourceRecord
     from clova_ocr_async.pictures.page import Page
 
 __all__ = ["Copies", "write_copies"]
@@ -41,7 +41,7 @@ def write_copies(
     reader: RunView,
     folder: str,
     draw: Callable[[bytes | Page, Recognition[Any]], bytes],
-    shown_name: Callable[[str, Recognition[Any] | None], str],
+    shown_name: Callable[[str, SourceRecord, Recognition[Any] | None], str],
     *,
     force: bool,
 ) -> Copies:
@@ -53,12 +53,15 @@ def write_copies(
         reader: The open run.
         folder: The folder of the copies; it is created if it is not there.
         draw: Returns the copy of a picture, from its bytes, or the page of its file, and its recognition.
-        shown_name: Returns a path, or a message, as people may see it; the recognition is None if there is none.
+        shown_name: Returns a path of a record, or a message about it, as people may see it; the recognition is None if
+            there is none.
         force: Whether existing copies are replaced.
 
     Raises:
         ConfigurationError: The folder cannot be created.
     """
+    if not folder:  # as of a variable that is not set; as a path it is the current folder
+        raise ConfigurationError("an empty name: No such file or directory")
     place = Path(folder)
     try:
         # For the owner only: the copies show most of what the pictures show.
@@ -70,14 +73,14 @@ def write_copies(
     for number, record in enumerate(reader.records(), 1):
         recognition = recognition_of(record)
         path = record.path or ""
-        name = shown_name(path, recognition) if path else "an image without a path"
+        name = shown_name(path, record, recognition) if path else "an image without a path"
         try:
             data = draw_original(record, recognition, draw, hashes)
             ending = "png" if data.startswith(b"\x89PNG") else "jpg"
             _write(place / copy_name(name, number, ending), data, force=force)
         except ClovaOCRError as error:
             # A message may begin with the path, and repeat the name of the file.
-            reason = shown_name(str(error), recognition).removeprefix(f"{shown_path(name)}: ")
+            reason = shown_name(str(error), record, recognition).removeprefix(f"{shown_path(name)}: ")
             page = "" if record.page is None else f"#{record.page}"
             echo_stderr(f"{shown_path(name)}{page}: {reason}", even_when_quiet=True)
             copies.failed += 1

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from clova_ocr_async.ledger.storage import RunView
     from clova_ocr_async.results.columns import Column
+    from clova_ocr_async.results.files.parquet_file import ParquetFile
     from clova_ocr_async.results.files.table import TableFile
     from clova_ocr_async.results.files.xlsx_file import XlsxFile
     from clova_ocr_async.results.run_rows import RunRow
@@ -124,7 +125,7 @@ def _written(reader: RunView, options: TableOptions, outputs: WholeOutputs, seen
     # Before the first row: columns must not depend on which rows come first.
     own = {word: reader.own_columns(word) for word in documents}
     reviews = reviews_of(reader.corrections()) if options.corrections else {}
-    shown = {word: columns_of_run(DOCUMENTS[word], own[word], reviews) for word in documents}
+    shown = {word: columns_of_run(DOCUMENTS[word], own[word], reviews, options.policy) for word in documents}
     with _Tables(outputs, options, shown, item_columns_of_run(reviews)) as tables:
         tables.open(folder)
         records = (record for record in reader.records() if options.copies or record.copy_of is None)
@@ -162,6 +163,7 @@ class _Tables:
         self._items = items
         self._pairs: dict[str, _Pair] = {}
         self._books: list[XlsxFile] = []
+        self._columnar: list[ParquetFile] = []
         self.files: list[str] = []
 
     def __enter__(self) -> Self:
@@ -171,6 +173,8 @@ class _Tables:
         # Also after success, where there is nothing left to close.
         for book in self._books:
             book.abort()
+        for file in self._columnar:
+            file.abort()
 
     def open(self, folder: Path | None) -> None:
         """Open the tables of all documents.
@@ -238,7 +242,9 @@ class _Tables:
             return self._csv(shown, write)
         from clova_ocr_async.results.files.parquet_file import ParquetFile
 
-        return ParquetFile(shown, write, _facts(self._options) | {"table": table})
+        file = ParquetFile(shown, write, _facts(self._options) | {"table": table})
+        self._columnar.append(file)
+        return file
 
     def _csv(self, shown: Sequence[Column], write: Callable[[bytes], object]) -> CsvFile:
         options = self._options
@@ -283,12 +289,16 @@ def _folder_of(output: str | None) -> Path | None:
     """Return the folder that an output names, made if it is not there; None if it names a file."""
     if output is None or output == STANDARD:
         return None
+    if not output:  # as of a variable that is not set; as a path it is the current folder
+        raise ConfigurationError("an empty name: No such file or directory")
     path = Path(output)
     if not output.endswith(os.sep) and not path.is_dir():
         return None
     try:
         # The files hold personal data; others must not even list their names.
         path.mkdir(mode=0o700, exist_ok=True)
+    except FileExistsError:
+        raise ConfigurationError(f"{shown_path(output)}: it is a file; give the name of a folder") from None
     except OSError as error:
         raise ConfigurationError(f"{shown_path(output)}: {error.strerror}") from None
     return path

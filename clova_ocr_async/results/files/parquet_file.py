@@ -56,7 +56,8 @@ class ParquetFile:
         self._batches: list[Any] = []
         fields = [pa.field(column.name, _type_of(column)) for column in columns]
         self._schema = pa.schema(fields, metadata={f"clova_ocr.{name}": value for name, value in about.items()})
-        self._writer = pq.ParquetWriter(pa.PythonFile(Sink(write), mode="w"), self._schema, compression="zstd")
+        self._sink = Sink(write)
+        self._writer = pq.ParquetWriter(pa.PythonFile(self._sink, mode="w"), self._schema, compression="zstd")
 
     def write_row(self, row: Mapping[str, Any]) -> None:
         """Write a row. A number that its column cannot hold becomes null; its text stays in a column of its own."""
@@ -73,6 +74,10 @@ class ParquetFile:
         self._convert()
         self._write_group()
         self._writer.close()
+
+    def abort(self) -> None:
+        """Write nothing more, also not when the object is collected as garbage."""
+        self._sink.end()
 
     def _convert(self) -> None:
         """Turn the rows so far into columns."""

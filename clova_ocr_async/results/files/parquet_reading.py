@@ -38,8 +38,9 @@ def values_of_columns(file: BinaryIO) -> Iterator[tuple[str, list[object]]]:
 def _values(file: BinaryIO) -> Iterator[tuple[str, list[object]]]:
     source: Any = cast("Any", pa).PythonFile(file, mode="r")
     table: Any = cast("Any", pq).ParquetFile(source, pre_buffer=False, buffer_size=_BUFFER)
-    metadata: dict[bytes, bytes] = table.schema_arrow.metadata or {}
-    yield "", [*table.schema_arrow.names, *metadata.values()]
+    schema = table.schema_arrow
+    metadata: list[dict[bytes, bytes] | None] = [schema.metadata, *(field.metadata for field in schema)]
+    yield "", [*schema.names, *(value for of_one in metadata for value in (of_one or {}).values())]
     for batch in table.iter_batches(batch_size=_ROWS):
         for name, column in zip(batch.schema.names, batch.columns, strict=True):
             yield str(name), column.to_pylist()

@@ -35,20 +35,27 @@ class Sink:
     def __init__(self, write: Callable[[bytes], object]) -> None:
         self._write = write
         self._position = 0
-        self._failed = False
+        self._ended = False
 
     def write(self, data: Any) -> int:
         """Pass all bytes on, and return their number."""
         part = bytes(data)
-        # A library that is dropped after a failure may still write its last bytes: to an output that is closed by then.
-        if not self._failed:
+        if not self._ended:
             try:
                 self._write(part)
             except BaseException:
-                self._failed = True
+                self._ended = True
                 raise
         self._position += len(part)
         return len(part)
+
+    def end(self) -> None:
+        """Drop all further bytes.
+
+        A library that is left after a failure may still write its last bytes, when it is collected as garbage: to an
+        output that is closed by then, or to another file that has got the number of its descriptor.
+        """
+        self._ended = True
 
     def tell(self) -> int:
         """Return the number of bytes so far."""

@@ -172,7 +172,7 @@ class XlsxSheet:
                 _checked(sheet.write_datetime(at, place, value, self._formats["time"]))
             case dt.date():
                 _write_text(sheet, at, place, value.isoformat(), self._formats["text"])
-            case int() | Decimal() if len(Decimal(value).normalize().as_tuple().digits) > _EXACT_DIGITS:
+            case int() | Decimal() if any(Decimal(value).as_tuple().digits[_EXACT_DIGITS:]):
                 _write_text(sheet, at, place, f"{Decimal(value):f}", self._formats["text"])
             case Decimal():
                 kind = "integer" if value == value.to_integral_value() else "fraction"

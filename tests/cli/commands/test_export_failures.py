@@ -62,6 +62,13 @@ def test_a_full_disk_leaves_nothing(clova: Emulator, receipts: Path, out: Path, 
     assert {path.name: path.read_text() for path in out.iterdir()} == {old.name: "mine"}
 
 
+@pytest.mark.parametrize("format_", FORMATS)
+def test_a_full_disk_is_one_line_of_several_tables(clova: Emulator, two_kinds: Path, out: Path, format_: str) -> None:
+    """The tables that were begun beside the one that could not grow print nothing more, and leave nothing."""
+    done = shell(clova, 'ulimit -f 2; "$@"', "export", two_kinds, "--format", format_, "-o", f"{out}/")
+    assert (done.returncode, done.stderr.count(b"\n"), list(out.iterdir())) == (1, 1, []), done.stderr.decode()
+
+
 @pytest.mark.parametrize(
     ("format_", "number"), [("csv", signal.SIGINT), ("parquet", signal.SIGTERM), ("xlsx", signal.SIGINT)]
 )
@@ -69,14 +76,16 @@ def test_a_signal_leaves_nothing(two_kinds: Path, out: Path, format_: str, numbe
     """A signal in the middle of an export removes what was begun."""
     process = begun(two_kinds, out, format_)
     process.send_signal(number)
-    assert (process.wait(), [path.name for path in out.iterdir()]) == (130, [f"receipt.{format_}"])
+    _, printed = process.communicate()
+    assert (process.returncode, [path.name for path in out.iterdir()]) == (130, [f"receipt.{format_}"])
+    assert printed == b"interrupted\n"
 
 
 def begun(run: Path, out: Path, format_: str) -> subprocess.Popen[bytes]:
     """Start an export that has begun a table, and waits for the reader of the next."""
     os.mkfifo(out / f"receipt.{format_}")
     command = [*CLOVA_OCR, "export", str(run), "--format", format_, "-o", f"{out}/"]
-    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(command, stderr=subprocess.PIPE)
     wait_for(lambda: any(path.name.startswith(f"id_card.{format_}.") for path in out.iterdir()))
     return process
 
@@ -88,7 +97,7 @@ def test_what_a_killed_export_left_is_removed(two_kinds: Path, out: Path, format
     if format_ == "xlsx":
         wait_for(lambda: any(path.is_dir() for path in out.iterdir()))
     process.kill()
-    process.wait()
+    process.communicate()
     assert len(list(out.iterdir())) == {"csv": 2, "xlsx": 3}[format_]
     (out / f"receipt.{format_}").unlink()
     assert clova_ocr("export", two_kinds, "--format", format_, "-o", out).exit_code == 0

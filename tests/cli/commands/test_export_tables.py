@@ -130,6 +130,22 @@ def test_all_formats_have_the_same_rows(receipts: Path, tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".clova")] == []
 
 
+@pytest.mark.parametrize("verb", [["export", "--format", "csv"], ["redact"], ["annotate"]], ids=" ".join)
+def test_an_output_without_a_name_is_refused(cards: Path, verb: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty name, as of a variable that is not set, is not taken for the current folder."""
+    monkeypatch.chdir(cards.parent)
+    before = sorted(cards.parent.iterdir())
+    done = clova_ocr(*verb, cards.resolve(), "-o", "")
+    assert (done.exit_code, "an empty name" in done.stderr, sorted(cards.parent.iterdir())) == (2, True, before)
+
+
+def test_a_file_is_no_place_for_tables(cards: Path, tmp_path: Path) -> None:
+    """A name with a slash at its end that is a file is named as one."""
+    (tmp_path / "plain").touch()
+    done = clova_ocr("export", cards, "--format", "csv", "-o", f"{tmp_path}/plain/")
+    assert (done.exit_code, "it is a file; give the name of a folder" in done.stderr) == (2, True)
+
+
 def test_a_table_agrees_with_the_rows_of_python(cards: Path) -> None:
     """A row of the table has the values that ``to_row`` gives for the record's answer."""
     (record,), (row,) = exported(cards), rows_in(clova_ocr("export", cards, "--format", "csv", "--no-guard").stdout)

@@ -23,7 +23,7 @@ from support.waiting import wait_for
 from clova_ocr_async.cli.runs.picture_copies import write_copies
 from clova_ocr_async.emulator import draw_sample
 from clova_ocr_async.emulator.samples.canvas import encode
-from clova_ocr_async.ledger import RunReader
+from clova_ocr_async.ledger import Change, ChangeKind, RunReader, open_corrections, open_view
 from clova_ocr_async.pictures import Page
 from clova_ocr_async.results.picture_files import copy_name
 
@@ -99,7 +99,9 @@ def test_a_page_of_a_file_that_changes_has_no_copy(run: Path, tmp_path: Path) ->
         return b""
 
     with RunReader(run) as reader:
-        copies = write_copies(reader, str(tmp_path / "out"), change, lambda path, _: path, force=False)
+        copies = write_copies(
+            reader, str(tmp_path / "out"), change, lambda path, _record, _recognition: path, force=False
+        )
     assert (copies.written, copies.failed, list((tmp_path / "out").iterdir())) == (0, 2, [])
 
 
@@ -196,6 +198,21 @@ def test_an_answer_without_a_polygon_ends_in_exit_code_1(run: Path, tmp_path: Pa
     assert (done.exit_code, list((tmp_path / "out").iterdir())) == (1, [])
     assert "ic.personalNum[0]' must be hidden, and the answer has no polygon" in done.stderr
     assert not [digits for digits in hidden_digits() if digits in done.output]
+
+
+@pytest.mark.usefixtures("clova")
+def test_a_corrected_number_in_the_name_of_a_file_is_hidden(run: Path, tmp_path: Path) -> None:
+    """The name of a copy does not repeat a licence number that the service misread and a person corrected."""
+    file = tmp_path / "19-88-777666-55.png"
+    file.write_bytes(draw_sample("id-card", seed=1, format="png").data)
+    assert clova_ocr("batch", "id-card", file, "--run", run).exit_code == 0
+    with open_view(run) as view:
+        (entry,) = [record.entry for record in view.records() if record.entry is not None]
+    with open_corrections(run) as corrections:
+        change = Change(ChangeKind.CORRECT, "me", "result.dl.num[0]", "what was read", file.stem)
+        corrections.append(entry.item, change, after=0)
+    assert clova_ocr("redact", run, "-o", tmp_path / "out").exit_code == 0
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["__-__-______-__.1.png"]
 
 
 @given(

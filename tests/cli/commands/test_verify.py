@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import os
@@ -140,14 +141,64 @@ def zipped(**members: bytes) -> bytes:
     return file.getvalue()
 
 
+def commented_zip(archive_comment: bytes = b"", member_comment: bytes = b"") -> bytes:
+    """Return an archive with comments."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.comment = archive_comment
+        member = zipfile.ZipInfo("a")
+        member.comment = member_comment
+        archive.writestr(member, b"")
+    return file.getvalue()
+
+
+def zip_of_bad_name() -> bytes:
+    """Return an archive with a name that says it is UTF-8 and is not."""
+    data = bytearray(zipped(é=b"").replace("é".encode(), b"\xff\xff"))
+    assert data.count(b"\xff\xff") == 2
+    return bytes(data)
+
+
+def lzma_zip() -> bytes:
+    """Return an archive that is packed in a way of its own."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_LZMA) as archive:
+        archive.writestr("a", b"x")
+    return file.getvalue()
+
+
+def other_parquet() -> bytes:
+    """Return a Parquet file with a number beside a field."""
+    file = pa.BufferOutputStream()
+    field = pa.field("id", pa.string(), metadata={"note": NUMBER})
+    pq.write_table(pa.table({"id": ["x"]}, schema=pa.schema([field])), file)
+    data: bytes = file.getvalue().to_pybytes()
+    return data
+
+
+def map_parquet() -> bytes:
+    """Return a Parquet file with a column of maps."""
+    file = pa.BufferOutputStream()
+    pq.write_table(pa.table({"id": pa.array([[("a", NUMBER)]], pa.map_(pa.string(), pa.string()))}), file)
+    data: bytes = file.getvalue().to_pybytes()
+    return data
+
+
 SHEET = "xl/worksheets/sheet1.xml"
+STRINGS = "xl/sharedStrings.xml"
+
+
+def twice_listed_xlsx() -> bytes:
+    """Return a workbook with two lists of texts, of which programs read the last one."""
+    data = zipped(**{STRINGS: f"<si><t>{NUMBER}</t></si>".encode(), STRINGS.replace("xl", "yl"): b"<si><t>x</t></si>"})
+    return data.replace(b"yl/sharedStrings", b"xl/sharedStrings")
 
 
 def other_xlsx(*texts: str) -> bytes:
     """Return a workbook with prefixes and attributes in an order that Excel does not write; it shows the first text."""
     cell = '<x:c t="s" r="B7"><x:v>0</x:v></x:c>'
     strings = "<x:sst>" + "".join(f"<x:si><x:t>{text}</x:t></x:si>" for text in texts) + "<x:si/></x:sst>"
-    return zipped(**{"xl/sharedStrings.xml": strings.encode(), SHEET: cell.encode()})
+    return zipped(**{STRINGS: strings.encode(), SHEET: cell.encode()})
 
 
 def damaged_zip() -> bytes:
@@ -209,13 +260,25 @@ LEAKS: dict[str, tuple[str, bytes, str]] = {
     "digits alone": ("a.csv", b"9001011234567\n", "resident registration number"),
     "full width": ("a.txt", "９００１０１－１２３４５６７".encode(), "resident registration number"),  # noqa: RUF001
     "other digits": ("a.txt", "٩٠٠١٠١-١٢٣٤٥٦٧".encode(), "resident registration number"),
+    "digits apart": ("a.txt", b"9 0 0 1 0 1 - 1 2 3 4 5 6 7", "resident registration number"),
+    "misread letter": ("a.txt", b"9O0101-I234567", "resident registration number"),
+    "misread dash": ("a.txt", "900101ㅡ1234567".encode(), "resident registration number"),
+    "what does not print": ("a.txt", "900101\u200b-\u200b1234567".encode(), "resident registration number"),
+    "utf-16 without a mark": ("a.csv", f"id\n{NUMBER}\n".encode("utf-16-le"), "resident registration number"),
+    "utf-32": ("a.txt", NUMBER.encode("utf-32"), "resident registration number"),
+    "packed": ("a.csv.gz", gzip.compress(NUMBER.encode()), "format that cannot be checked"),
+    "another country": ("a.txt", "Café, 1".encode("latin-1"), "in none of UTF-8, UTF-16 and CP949"),
     "utf-16": ("a.txt", NUMBER.encode("utf-16"), "resident registration number"),
     "no encoding": ("a.txt", b"\xff\x00 " + NUMBER.encode(), "resident registration number"),
     "card": ("a.txt", CARD.encode(), "card number"),
     "card in groups": ("a.txt", b"1234-5678-9012-3456", "card number"),
     "zone": ("a.txt", b"PMKORHONG<<GILDONG<<<<<<<<<<<<<<<<<<<<<<<<<<", "machine readable zone"),
+    "second line of a zone": ("a.txt", b"M123A45670KOR9001010M30081501234567V12345674", "machine readable zone"),
     "jsonl": ("a.jsonl", json.dumps({"a": [{"b": NUMBER}]}).encode(), "line 1"),
     "json number": ("a.jsonl", b'{"a": 9001011234567}', "line 1"),
+    "json float": ("a.jsonl", b'{"a": 9001011234567.0}', "line 1"),
+    "json behind a blank": ("a.jsonl", b' {"a": "\\uff19\\uff10\\uff10101-1234567"}', "line 1"),
+    "json over lines": ("a.json", b'{\n"a": "\\uff19\\uff10\\uff10101-1234567"}', "line 2"),
     "json correction": (
         "a.jsonl",
         json.dumps({"corrections": [{"path": "result.registerNumber[0]", "old": NUMBER}]}).encode(),
@@ -229,6 +292,13 @@ LEAKS: dict[str, tuple[str, bytes, str]] = {
     "xlsx inline": ("a.xlsx", xlsx(("id",), (NUMBER,), constant_memory=True), "cell A2"),
     "xlsx of other programs": ("a.xlsx", other_xlsx(NUMBER), "cell B7"),
     "xlsx text of no cell": ("a.xlsx", other_xlsx("x", NUMBER), "a text that no cell shows"),
+    "xlsx of entities": ("a.xlsx", other_xlsx("900101&#45;123456&#55;"), "cell B7"),
+    "xlsx with the name of a public column in a cell": (
+        "a.xlsx",
+        xlsx(("id",), ("corp_register_num",), (NUMBER,)),
+        "cell A3",
+    ),
+    "xlsx of two lists of texts": ("a.xlsx", twice_listed_xlsx(), "member 1 of the archive, line 1"),
     "xlsx list of choices": ("a.xlsx", zipped(**{SHEET: f"<c/><list>{NUMBER}</list>".encode()}), "beside its cells"),
     "xlsx cut off": ("a.xlsx", zipped(**{SHEET: f"<c><v>{NUMBER}".encode()}), "beside its cells"),
     "xlsx link": ("a.xlsx", zipped(**{f"{SHEET}.rels": f"<a b='{NUMBER}'/>".encode()}), "member 1 of the archive"),
@@ -239,6 +309,10 @@ LEAKS: dict[str, tuple[str, bytes, str]] = {
     "zip": ("a.zip", zipped(**{"a.jpg": saved("JPEG", comment=b"x")}), "comment, member 1 of the archive"),
     "zip name": ("a.zip", zipped(**{f"{NUMBER}.txt": b""}), "in the name of member 1"),
     "zip in zips": ("a.zip", zipped(a=zipped(a=zipped(a=zipped(a=b"")))), "too large or too deep"),
+    "zip comment": ("a.zip", commented_zip(NUMBER.encode()), "in the comment of the archive"),
+    "zip member's comment": ("a.zip", commented_zip(b"", NUMBER.encode()), "in the comment of member 1"),
+    "zip name that is not text": ("a.zip", zip_of_bad_name(), "encrypted or broken"),
+    "zip of another packing": ("a.zip", lzma_zip(), "packed in a way"),
     "zip broken": ("a.zip", b"PK\x03\x04 nothing", "format that cannot be checked"),
     "zip damaged": ("a.zip", damaged_zip(), "format that cannot be checked"),
     "parquet in a zip": ("a.zip", zipped(a=parquet(id=[NUMBER])), "in a column of the Parquet file"),
@@ -247,6 +321,9 @@ LEAKS: dict[str, tuple[str, bytes, str]] = {
     "parquet of objects": ("a.parquet", parquet(id=[{"a": [NUMBER]}]), "in a column of the Parquet file"),
     "parquet of bytes": ("a.parquet", parquet(id=[NUMBER.encode()]), "in a column of the Parquet file"),
     "parquet of decimals": ("a.parquet", parquet(id=[Decimal(9001011234567)]), "in a column of the Parquet file"),
+    "parquet float": ("a.parquet", parquet(id=[9001011234567.0, None]), "in a column of the Parquet file"),
+    "parquet of maps": ("a.parquet", map_parquet(), "in a column of the Parquet file"),
+    "parquet about a field": ("a.parquet", other_parquet(), "in a column of the Parquet file"),
     "parquet broken": ("a.parquet", b"PAR1 nothing", "format that cannot be checked"),
     "alien number in the form of a barcode": ("a.txt", b"8801015200018", "alien registration number"),
     "number without a check digit": ("a.txt", b"9001011200008", "resident registration number"),
@@ -289,6 +366,8 @@ CLEAN: dict[str, bytes] = {
     "a.xlsx": xlsx(("key", "corp_register_num"), ("x", PUBLIC)),
     "a.parquet": parquet(corp_register_num=[PUBLIC], number=[1.5], key=["4111-11**-****-1111"]),
     "a.zip": zipped(a=b"900101-*******", b=JPEG),
+    "escape.json": b'{\n"a": "\\ud800\\uff19"}',
+    "zone.txt": b"M123A45670KOR9001010M30081501234567V1234567, M123A45670KOR9001010M3008150*******V12345674",
     "a.txt": b"no. 901301-1234567, 4234567890123457, 550e8400-1234-1234-1234-123456789012",
 }
 

@@ -248,10 +248,17 @@ def test_xlsx_takes_no_text_for_markup(tmp_path: Path, text: str) -> None:
     assert [row[0] for row in rows] == [text, ROWS[1]["source"]]
 
 
-def test_xlsx_keeps_numbers_that_a_double_cannot(tmp_path: Path) -> None:
-    """A number of more than 15 digits is a text, so that no digit is lost."""
-    rows = [ROWS[0] | {"number": Decimal(1234567890123456789)}]
-    assert sheets_of(xlsx_of(tmp_path, rows))["receipt"][1][1] == "1234567890123456789"
+@pytest.mark.parametrize("digits", ["1234567890123456789", "9" * 38, f"1{'0' * 36}1", "123456789012345.6"])
+def test_xlsx_keeps_numbers_that_a_double_cannot(tmp_path: Path, digits: str) -> None:
+    """A number of more than 15 digits is a text, so that no digit is lost, however many it has."""
+    rows = [ROWS[0] | {"number": Decimal(digits)}]
+    assert sheets_of(xlsx_of(tmp_path, rows))["receipt"][1][1] == digits
+
+
+def test_xlsx_has_a_long_number_that_ends_in_zeros_as_a_number(tmp_path: Path) -> None:
+    """Zeros behind 15 digits need no text: a double has such a number as it is."""
+    rows = [ROWS[0] | {"number": Decimal(12345678901234500)}]
+    assert sheets_of(xlsx_of(tmp_path, rows))["receipt"][1][1] == 12345678901234500
 
 
 def test_xlsx_goes_on_in_a_second_sheet(tmp_path: Path) -> None:
