@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 __all__ = ["LockTimeoutError", "ledger_error", "translate_sqlite_errors"]
 
-# A full disk shows as FULL, IOERR or CANTOPEN, by the file that could not grow. READONLY: it was remounted read-only, or
-# the files are another user's, which may show as CANTOPEN as well.
+# A full disk shows as FULL, IOERR or CANTOPEN, by the file that could not grow. READONLY: the disk was remounted
+# read-only, or the files are another user's, which may show as CANTOPEN as well.
 _ROOM, _RIGHT = "make room on its disk", "let your user write to the run directory and its files"
 _NOT_WRITABLE = {
     sqlite3.SQLITE_FULL: _ROOM,
