@@ -141,7 +141,7 @@ def require_lane(lane: object) -> Lane:
     """Return the lane of a call, if there is such a lane."""
     if lane not in ("interactive", "batch"):  # not by get_args: every call passes here
         raise ConfigurationError(f"lane is {shown(lane)}; it must be interactive or batch")
-    return cast("Lane", lane)
+    return lane
 
 
 def resolve_slots(slots: Slots | None, concurrency: int | None, runtime: Runtime) -> Slots:
