@@ -6,6 +6,8 @@ together keep to the domain's limit of calls at once. Several workers share thei
 **Each upload is a call that costs money.** So the routes are behind an authentication dependency, which runs before
 anything of an upload is read. Replace ``authenticate`` by your own; it refuses every caller while no token is set.
 
+Needs: pip install 'clova-ocr-async[fastapi]'
+
 Run: APP_TOKEN=… CLOVA_OCR_INVOKE_URL=… CLOVA_OCR_SECRET=… \
      uvicorn --app-dir examples fastapi_app:app --timeout-keep-alive 75 --timeout-graceful-shutdown 90
 

@@ -3,6 +3,8 @@
 The state of the gates is read from ``client.gates`` at each scrape, and everything else is counted by a hook. No label
 holds a URL: the path of an invoke URL holds the invoke key.
 
+Needs: pip install prometheus-client
+
 Run: CLOVA_OCR_INVOKE_URL=… CLOVA_OCR_SECRET=… python examples/prometheus_metrics.py receipt.jpg another.jpg
 Then see http://127.0.0.1:9464/metrics, or the same text on standard output at the end.
 """

@@ -5,6 +5,8 @@ all workers of one machine share: the same command, given again, pays for nothin
 a database: --run 'postgresql://user@host/db?run=receipts'. The workers read the domain and its secret from their
 environment.
 
+Needs: pip install 'clova-ocr-async[ray]'
+
 Run: CLOVA_OCR_INVOKE_URL=… CLOVA_OCR_SECRET=… python examples/ray_folder.py paths.parquet outcomes/ --run run/
 """
 

@@ -1,5 +1,7 @@
 """Read receipts with Taskiq: a program sends paths through Redis, and workers on one or several machines read them.
 
+Needs: pip install 'clova-ocr-async[taskiq]'
+
 The workers, each a process with one client. Their environment names the domain, its secret and the run:
 
     CLOVA_OCR_INVOKE_URL=… CLOVA_OCR_SECRET=… RECEIPTS_RUN=/srv/receipts/run \

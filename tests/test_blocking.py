@@ -8,7 +8,6 @@ import inspect
 import logging
 import signal
 import subprocess
-import sys
 import threading
 import weakref
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from support.child_programs import FORKING_PYTHON
 from support.fakes import JPEG, SECRET, FakeTransport, Held, domain, steps
 
 from clova_ocr_async.batch import Failure, Success
@@ -435,7 +435,7 @@ def program(clova: Emulator, code: str) -> Generator[subprocess.Popen[str]]:
         f"picture = {JPEG!r}\n"
         f"client = BlockingClient(Domain({clova.url()!r}, {clova.secret!r}))\n"
     )
-    command = [sys.executable, "-c", start + code]
+    command = [*FORKING_PYTHON, "-c", start + code]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         try:
             yield process

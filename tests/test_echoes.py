@@ -219,3 +219,10 @@ async def test_names_steer_no_terminal(tmp_path: Path, caplog: pytest.LogCapture
     ):
         assert not set(message) & set("\n\x1b\x9b\u202e")
         assert "[31m" in message
+
+
+async def test_an_empty_path_is_named() -> None:
+    """The message about an empty path names it, and does not begin with a colon."""
+    async with ClovaOCRClient(Domain(URL, CANARY)) as client:
+        with pytest.raises(ClovaOCRError, match=r"^an empty name: No such file"):
+            await client.recognize("", Receipt)

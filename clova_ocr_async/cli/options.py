@@ -91,7 +91,9 @@ class PathParam(click.Path):
     """
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Return the path, or fail if it is a URL, or if the home folder is not known."""
+        """Return the path, or fail if it is a URL or an empty folder, or if the home folder is not known."""
+        if value == "" and not self.file_okay:  # else the files of a variable that is not set would land right here
+            return self.fail("the name of the folder is empty; write . for the current one", param, ctx)
         if isinstance(value, str) and ":" in value:
             from clova_ocr_async.server_url import is_url  # slow to import, and seldom wanted
 

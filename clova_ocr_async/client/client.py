@@ -24,6 +24,7 @@ from clova_ocr_async.client.settings import (
     require_domains,
     require_hooks,
     require_instance,
+    require_lane,
     resolve_slots,
     resolve_transport,
 )
@@ -263,7 +264,7 @@ class ClovaOCRClient:
 
         Raises:
             ImageError: The image was refused; nothing was sent.
-            ConfigurationError: No domain for the document, a closed client, TLS.
+            ConfigurationError: No domain for the document, no such lane, a closed client, TLS.
             OverloadedError: No time or no place left to wait for a slot; nothing was sent.
             TransportError: No answer arrived.
             APIError: The service answered with an error.
@@ -274,6 +275,7 @@ class ClovaOCRClient:
         del image, context  # crash reporters print the variables of a frame
         loop = self._usable_loop()
         domains = self.serving(document)
+        lane = require_lane(lane)
         seconds = self._deadline if isinstance(deadline, NotGiven) else require_deadline(deadline)
         started = self._runtime.clock()
         # Loaded before the deadline begins: a slow disk is not the service's fault.

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from clova_ocr_async.host.runtime import Runtime
     from clova_ocr_async.pictures.preparation import Preparation
     from clova_ocr_async.protocol.image import ImageLimits
-    from clova_ocr_async.slots.interface import Slots
+    from clova_ocr_async.slots.interface import Lane, Slots
 
 __all__ = [
     "NOT_GIVEN",
@@ -36,6 +36,7 @@ __all__ = [
     "require_domains",
     "require_hooks",
     "require_instance",
+    "require_lane",
     "resolve_slots",
     "resolve_transport",
 ]
@@ -134,6 +135,13 @@ def require_content(content: object) -> Content:
     if content not in get_args(Content):
         raise ConfigurationError(f"content is {shown(content)}; it must be one of {', '.join(get_args(Content))}")
     return cast("Content", content)
+
+
+def require_lane(lane: object) -> Lane:
+    """Return the lane of a call, if there is such a lane."""
+    if lane not in ("interactive", "batch"):  # not by get_args: every call passes here
+        raise ConfigurationError(f"lane is {shown(lane)}; it must be interactive or batch")
+    return lane
 
 
 def resolve_slots(slots: Slots | None, concurrency: int | None, runtime: Runtime) -> Slots:

@@ -94,6 +94,8 @@ def shown_path(path: str) -> str:
     Bytes that are not UTF-8 become ``\xNN``, and characters that do not print ``\n``, ``\x1b``, ``\u202e``. A long path
     loses its middle. A text that is hardly a path is replaced by its kind, in angle brackets.
     """
+    if not path:
+        return "an empty name"
     found = non_path(path)
     return _escaped(_shortened(path, _MAX_PATH)) if found is None else f"<{found.what}>"
 

@@ -2,7 +2,8 @@
 
 Glossary
     limit    Calls at once that a domain takes, as far as known: learned, or given by the user.
-    slot     The right to have one call in flight. A call holds it from its first byte until its answer is recorded.
+    slot     The right to have one call in flight. A call gets it before it is recorded as sent, and holds it until its
+             answer is recorded.
     permit   The state of the limit when a call was sent; it decides what the call's result may teach.
     probe    One slot above the limit, tried now and then, to see whether the domain takes more.
     pause    A time in which no call is sent, after refusals that fewer calls at once do not explain.

@@ -517,3 +517,12 @@ def test_a_domain_is_given_once() -> None:
     """The same domain twice has no more slots, and is refused."""
     with pytest.raises(ConfigurationError, match="given twice"):
         ClovaOCRClient(domain(), domain())
+
+
+async def test_a_lane_that_is_none_is_refused() -> None:
+    """A lane that does not exist is an error before anything is sent: such a call would be neither single nor batch."""
+    transport = FakeTransport()
+    async with ClovaOCRClient(domain(), transport=transport) as client:
+        with pytest.raises(ConfigurationError, match="lane is 'Batch'; it must be interactive or batch"):
+            await client.recognize(JPEG, Receipt, lane="Batch")  # type: ignore[arg-type]  # the test is of that
+    assert transport.sent == []

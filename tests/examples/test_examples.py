@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import ast
 import csv
 import importlib.util
 import os
@@ -46,6 +47,16 @@ def clova_ocr(*arguments: str, where: Path) -> subprocess.CompletedProcess[str]:
     """Run the command line to its end."""
     command = [sys.executable, "-m", "clova_ocr_async", *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=50, cwd=where)
+
+
+@pytest.mark.parametrize("example", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.name)
+def test_an_example_names_the_packages_that_it_needs(example: Path) -> None:
+    """The docstring of an example that imports more than this package has the line that installs the rest."""
+    tree = ast.parse(example.read_text(encoding="utf-8"))
+    modules = [alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names]
+    modules += [str(node.module) for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+    others = {name.partition(".")[0] for name in modules} - sys.stdlib_module_names - {"clova_ocr_async"}
+    assert ("Needs: pip install" in (ast.get_docstring(tree) or "")) == bool(others)
 
 
 @pytest.mark.usefixtures("clova")

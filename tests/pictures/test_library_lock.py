@@ -2,11 +2,11 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
+from support.child_programs import FORKING_PYTHON
 from support.pdfs import pdf_of, text_of
 
 from clova_ocr_async.pictures.library_lock import LibraryLock
@@ -83,7 +83,6 @@ print(len(cut(1)[0]) > 0)
 """
 
 
-@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 @pytest.mark.parametrize(
     "program", [FORK, FORK_LATER, EXIT, EXIT_WHILE_OPEN], ids=["fork at work", "fork", "exit at work", "exit"]
 )
@@ -92,7 +91,7 @@ def test_a_process_that_forks_or_ends(program: str, tmp_path: Path) -> None:
     path = tmp_path / "a.pdf"
     path.write_bytes(pdf_of(8))
     ran = subprocess.run(
-        [sys.executable, "-c", BEGIN + program, path], capture_output=True, text=True, timeout=50, check=False
+        [*FORKING_PYTHON, "-c", BEGIN + program, path], capture_output=True, text=True, timeout=50, check=False
     )
     assert (ran.returncode, ran.stderr) == (0, "")
 

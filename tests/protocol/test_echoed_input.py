@@ -82,7 +82,6 @@ def test_what_is_no_path_is_named_and_not_repeated(name: str) -> None:
         "http.jpg",
         "https___example.com_a.jpg",
         "b'quoted'.jpg",
-        "",
         "/srv/" + "scans/" * 30 + "a",
     ],
 )
@@ -90,6 +89,12 @@ def test_a_path_is_shown_as_it_is(path: str) -> None:
     """A text that may be a path is repeated, so that the user finds the file."""
     assert non_path(path) is None
     assert shown_path(path) == path
+
+
+def test_an_empty_path_has_words() -> None:
+    """An empty path is not an empty place in a message."""
+    assert non_path("") is None
+    assert shown_path("") == "an empty name"
 
 
 def test_a_long_path_loses_its_middle() -> None:

@@ -11,7 +11,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["line_of", "running", "write_to"]
+__all__ = ["FORKING_PYTHON", "line_of", "running", "write_to"]
+
+# Python 3.12 and later warn of the forks of a process with threads, and such forks are what the programs try.
+FORKING_PYTHON = (sys.executable, "-W", "ignore:This process:DeprecationWarning")
 
 
 @contextmanager

@@ -20,6 +20,7 @@ __all__ = ["CP949", "UTF8", "encoding_of", "is_utf8", "lines_of", "open_manifest
 
 UTF8, CP949, _UTF16 = "utf-8", "cp949", "utf-16"
 
+_BINARY = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")  # XLSX, ODS and other zip archives; XLS
 _LONGEST_LINE = 1024 * 1024  # bytes, its end included; characters in UTF-16. An image in base64 may be in the list
 
 
@@ -48,11 +49,16 @@ def encoding_of(name: str) -> str:
     A list in no encoding is UTF-8 with names that are not text.
 
     Raises:
-        ConfigurationError: As ``open_manifest``.
+        ConfigurationError: As ``open_manifest``; or it is a workbook or an archive.
     """
     with open_manifest(name) as file:
         try:
-            if file.read(2) in {codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE}:
+            start = file.read(4)
+            if start in _BINARY:
+                raise ConfigurationError(
+                    f"{shown_path(name)} is a workbook or an archive, and a manifest is text; save the list as CSV"
+                )
+            if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
                 return _UTF16
             return next((encoding for encoding in (UTF8, CP949) if is_in_encoding(file, encoding)), UTF8)
         except OSError as error:

@@ -81,7 +81,7 @@ def _lines(status: RunStatus, price: Decimal | None) -> dict[str, str]:
     calls = {"billed": status.billed, "maybe billed": status.maybe_billed, "in flight": status.in_flight}
     return {
         "images": f"{status.total:,}: {format_counts(status.images)}",
-        "different": f"{different:,} by their bytes, of those read from the disk so far",
+        "different": f"{different:,} by bytes, page, document and preparation, of those read from the disk so far",
         "calls": f"{status.calls:,}: {format_counts(calls)}"
         f"{cost(price, status.billed, status.maybe_billed + status.in_flight)}",
         "call limit": "none"

@@ -84,7 +84,7 @@ def _not_there(path: str, *, folders: bool) -> str:
         file, mark, number = path.rpartition("#")  # as records and messages name a page
         page = f"; for page {number} of the file give the file and --pages {number}"
         is_page = mark and number.isdecimal() and number.isascii() and file_exists(file)
-        return f"{shown_path(path) or 'an empty name'}: no such file or folder{page if is_page else ''}"
+        return f"{shown_path(path)}: no such file or folder{page if is_page else ''}"
     name = "PATH" if folders else "IMAGE"  # as in the help of the command
     if odd.kind == "a URL":
         return f"{name} is {odd.what}; URLs are not fetched: download the file, and give its path"

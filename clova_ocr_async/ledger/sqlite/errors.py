@@ -15,8 +15,15 @@ if TYPE_CHECKING:
 
 __all__ = ["LockTimeoutError", "ledger_error", "translate_sqlite_errors"]
 
-# A full disk shows as FULL, IOERR or CANTOPEN, by the file that could not grow. READONLY: it was remounted read-only.
-_NOT_WRITABLE = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN})
+# A full disk shows as FULL, IOERR or CANTOPEN, by the file that could not grow. READONLY: the disk was remounted
+# read-only, or the files are another user's, which may show as CANTOPEN as well.
+_ROOM, _RIGHT = "make room on its disk", "let your user write to the run directory and its files"
+_NOT_WRITABLE = {
+    sqlite3.SQLITE_FULL: _ROOM,
+    sqlite3.SQLITE_IOERR: _ROOM,
+    sqlite3.SQLITE_READONLY: _RIGHT,
+    sqlite3.SQLITE_CANTOPEN: f"{_ROOM}, and {_RIGHT}",
+}
 
 
 class LockTimeoutError(LedgerError):
@@ -33,8 +40,8 @@ def ledger_error(error: sqlite3.Error, database: Path | None = None) -> LedgerEr
         database: The ledger's file, to name the process that keeps it locked.
     """
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the rest of an extended code is detail
-    if code in _NOT_WRITABLE:
-        return DiskFullError(f"the ledger cannot be written: {error}; make room on its disk, then run again")
+    if (way_out := _NOT_WRITABLE.get(code)) is not None:
+        return DiskFullError(f"the ledger cannot be written: {error}; {way_out}, then run again")
     if is_locked(error):
         pid = None if database is None else locking_pid(database)
         holder = "another program" if pid is None else f"another program (process {pid})"

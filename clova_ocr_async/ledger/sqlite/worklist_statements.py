@@ -32,14 +32,16 @@ __all__ = [
 
 # A file that is open already stays as it is: the process that reads it records what it is then. One without a stamp is
 # not there, so it is only worth an entry if it never had an item.
-_READ_AGAIN = """CASE WHEN ?5 IS NULL THEN item IS NULL ELSE failure IS NOT NULL OR size IS NULL OR size IS NOT ?5
-    OR modified_ns IS NOT ?6 OR changed_ns IS NOT ?7 OR inode IS NOT ?8 END"""
+_READ_AGAIN = """CASE WHEN :size IS NULL THEN item IS NULL ELSE failure IS NOT NULL OR size IS NULL OR size IS NOT :size
+    OR modified_ns IS NOT :modified_ns OR changed_ns IS NOT :changed_ns OR inode IS NOT :inode END"""
+# By name: Python 3.12.0 to 3.12.3 warn of numbered parameters, which later ones allow again.
 _ADD = f"""
-    INSERT INTO source (document, path, page, open, columns) VALUES (?1, ?2, ?3, 1, ?4)
+    INSERT INTO source (document, path, page, open, columns) VALUES (:document, :path, :page, 1, :columns)
     ON CONFLICT (document, path, page) DO UPDATE
-    SET open = open OR {_READ_AGAIN}, columns = coalesce(?4, columns)
-    WHERE open = 0 AND {_READ_AGAIN} OR ?4 IS NOT NULL AND ?4 IS NOT columns
+    SET open = open OR {_READ_AGAIN}, columns = coalesce(:columns, columns)
+    WHERE open = 0 AND {_READ_AGAIN} OR :columns IS NOT NULL AND :columns IS NOT columns
 """
+_STAMP = ("size", "modified_ns", "changed_ns", "inode")
 
 
 def add_files(db: sqlite3.Connection, files: Iterable[SourceFile], document: str, seal: Seal) -> None:
@@ -49,7 +51,8 @@ def add_files(db: sqlite3.Connection, files: Iterable[SourceFile], document: str
         if file.page is not None:  # the trigger source_divided does it for pages that are new
             db.execute(_FORGET_WHOLE, (document, known.path))
         columns = sealed_columns(seal, known, document)
-        db.execute(_ADD, (document, known.path, known.page or 0, columns, *stamp_columns(file.stamp)))
+        values = {"document": document, "path": known.path, "page": known.page or 0, "columns": columns}
+        db.execute(_ADD, values | dict(zip(_STAMP, stamp_columns(file.stamp), strict=True)))
 
 
 def _in_known_spelling(db: sqlite3.Connection, file: SourceFile, document: str) -> SourceFile:

@@ -215,6 +215,13 @@ def test_what_is_no_manifest(tmp_path: Path) -> None:
             images_from(wrong)
 
 
+@pytest.mark.parametrize("start", [b"PK\x03\x04", bytes.fromhex("d0cf11e0")], ids=["xlsx", "xls"])
+def test_a_workbook_is_not_a_list(write: Callable[[bytes], Path], start: bytes) -> None:
+    """A workbook is refused as that, with the way out, and not for the bytes in it."""
+    with pytest.raises(ConfigurationError, match=r"is a workbook or an archive, .*; save the list as CSV"):
+        images_from(write(start + b"\0\xff"))
+
+
 def test_a_manifest_that_vanishes(write: Callable[[bytes], Path]) -> None:
     """A file that is gone when it is read is the same kind of error."""
     manifest = write(b"a.jpg\n")

@@ -106,6 +106,15 @@ def test_a_page_of_a_file_that_changes_has_no_copy(run: Path, tmp_path: Path) ->
 
 
 @pytest.mark.usefixtures("clova")
+@pytest.mark.parametrize("verb", ["redact", "annotate"])
+def test_an_empty_folder_name_is_refused(run: Path, verb: str) -> None:
+    """An ``-o ""`` of a variable that is not set is refused, and does not mean the current folder."""
+    run.mkdir()
+    done = clova_ocr(verb, run, "-o", "")
+    assert (done.exit_code, "the name of the folder is empty; write . for the current one" in done.stderr) == (2, True)
+
+
+@pytest.mark.usefixtures("clova")
 def test_a_huge_file_is_not_read(run: Path, tmp_path: Path) -> None:
     """A picture in whose place there is a file that no call can have sent is named, and is not read into memory."""
     file = tmp_path / "card.png"

@@ -162,7 +162,12 @@ def test_every_hint_of_the_package_has_its_words_here() -> None:
         ),
         "has 3 pages; split it, or read its pages with pages_in": "has 3 pages; split it, or give --pages",
         "has too many pixels; scale it down, or send it as it is, without preparation": (
-            "has too many pixels; scale it down, or send it as it is, without --prepare"
+            "has too many pixels; scale it down, or send it as it is, without --prepare "
+            "(a run that refused it also needs --retry-failed)"
+        ),
+        "a HEIC needs pillow_heif: pip install x (its wheels are GPL); or convert the picture": (
+            "a HEIC needs pillow_heif: pip install x (its wheels are GPL) "
+            "(a run that refused it also needs --retry-failed); or convert the picture"
         ),
         "trust it: --ca-file on the command line, session= with an aiohttp session of your own in Python": (
             "trust it: give --ca-file"

@@ -9,6 +9,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from support.child_programs import FORKING_PYTHON
 from support.ledgers import answers, item, opened
 
 from clova_ocr_async.errors import LedgerError
@@ -25,7 +26,7 @@ def test_a_fork_while_the_ledger_works_harms_neither_side(tmp_path: Path) -> Non
     """A busy process that forks again and again goes on; each child can use SQLite, is refused the ledger, and ends."""
     run = tmp_path / "run"
     done = subprocess.run(
-        [sys.executable, FORKER, run, "10"],
+        [*FORKING_PYTHON, FORKER, run, "10"],
         capture_output=True,
         text=True,
         check=False,

@@ -412,8 +412,8 @@ async def test_a_read_only_file_counts_as_a_full_disk(tmp_path: Path) -> None:
     [
         (sqlite3.SQLITE_FULL, DiskFullError, "make room"),
         (sqlite3.SQLITE_IOERR | 3 << 8, DiskFullError, "make room"),
-        (sqlite3.SQLITE_READONLY, DiskFullError, "make room"),
-        (sqlite3.SQLITE_CANTOPEN, DiskFullError, "make room"),
+        (sqlite3.SQLITE_READONLY, DiskFullError, "; let your user write to the run directory"),
+        (sqlite3.SQLITE_CANTOPEN, DiskFullError, "make room on its disk, and let your user write"),
         (sqlite3.SQLITE_BUSY, LedgerError, "locked"),
         (sqlite3.SQLITE_LOCKED, LedgerError, "locked"),
         (sqlite3.SQLITE_CORRUPT, LedgerError, "damaged"),
