@@ -186,7 +186,7 @@ def _add_health(router: APIRouter, documents: Sequence[type[Document]]) -> None:
         return {"status": "live"}
 
     async def ready(client: Annotated[ClovaOCRClient, Depends(get_client)]) -> Any:
-        """Answer with 503 while all domains of a document are on hold, or none is configured."""
+        """Answer with 503 while all domains of a document are on hold, and with 500 if it has none."""
         held = client.on_hold
         try:
             closed = [one.path_word for one in documents if all(domain in held for domain in client.serving(one))]
@@ -198,7 +198,7 @@ def _add_health(router: APIRouter, documents: Sequence[type[Document]]) -> None:
         return {"status": "ready"}
 
     router.add_api_route("/live", live, methods=["GET"], name="ocr_live", summary="Liveness")
-    responses = problem_answers({503: "No domain of a document can be called now."})
+    responses = problem_answers({500: _PROBLEMS[500], 503: "No domain of a document can be called now."})
     router.add_api_route(
         "/ready",
         ready,

@@ -156,7 +156,7 @@ class SharedCalls:
 async def _disconnected(receive: Receive) -> None:
     """Wait until the client of a request has gone, as far as the connection's messages tell."""
     try:
-        while (await receive())["type"] != "http.disconnect":
+        while (await receive())["type"] != "http.disconnect":  # noqa: ASYNC110 - only a message can tell
             # A middleware that has read the body may repeat it for ever, without a moment for the event loop.
             await asyncio.sleep(_ASKED_AGAIN_AFTER)
     except ClientDisconnect:

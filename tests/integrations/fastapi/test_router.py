@@ -283,6 +283,16 @@ def test_without_the_lifespan_the_way_out_is_named() -> None:
         TestClient(app).post("/receipt", files={"file": JPEG})
 
 
+def test_the_lifespan_of_a_mounted_app_is_named_as_never_run() -> None:
+    """An app that is mounted with its own lifespan has no client, and the error says where the lifespan belongs."""
+    inner = FastAPI(lifespan=client_lifespan(lambda: client_of(FakeTransport())))
+    inner.include_router(ocr_router(documents=[Receipt]))
+    outer = FastAPI()
+    outer.mount("/ocr", inner)
+    with TestClient(outer) as caller, pytest.raises(ConfigurationError, match="the outermost app needs it"):
+        caller.post("/ocr/receipt", files={"file": JPEG})
+
+
 async def make_async() -> ClovaOCRClient:
     """Return a client, in a coroutine."""
     return client_of(FakeTransport())
@@ -407,6 +417,7 @@ def test_the_openapi_document_describes_the_upload_and_its_answers() -> None:
     assert route["responses"]["200"]["content"]["application/json"]["schema"]["$ref"].endswith("ClovaIdCardAnswer")
     assert "Retry-After" in route["responses"]["503"]["headers"]
     assert "application/problem+json" in route["responses"]["422"]["content"]
+    assert set(schema["paths"]["/ready"]["get"]["responses"]) == {"200", "500", "503"}
     names = openapi(IdCard, Receipt)["components"]["schemas"].keys()
     assert names == schema["components"]["schemas"].keys()
 
