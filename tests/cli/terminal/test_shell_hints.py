@@ -164,7 +164,7 @@ def test_every_hint_of_the_package_has_its_words_here() -> None:
         "has too many pixels; scale it down, or send it as it is, without preparation": (
             "has too many pixels; scale it down, or send it as it is, without --prepare"
         ),
-        "trust it: --ca-file on the command line, session= with an aiohttp session of your own in Python": (
+        "trust it: --ca-file on the command line, transport=AiohttpTransport(tls=…) in Python": (
             "trust it: give --ca-file"
         ),
     }
