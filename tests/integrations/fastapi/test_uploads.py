@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import tracemalloc
 from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -94,6 +95,20 @@ async def test_an_endless_upload_is_refused_at_the_limit() -> None:
     assert (answered.status, answered.headers["connection"]) == (413, "close")
     assert answered.json()["detail"] == "a file may have 100,000 bytes"
     assert answered.chunks_read * 10_000 < 2 * LIMIT
+
+
+async def test_an_upload_in_tiny_chunks_takes_the_memory_of_its_bytes() -> None:
+    """Chunks of two bytes, as a hostile client sends them, do not take many times the memory of the picture."""
+    transport = FakeTransport()
+    body = bytes(LIMIT) + b"\r\n" + form(JPEG)
+    tracemalloc.start()
+    try:
+        upload = Upload(app_of(client_of(transport)), (body[at : at + 2] for at in range(0, len(body), 2)))
+        assert (await upload.answer()).status == 200
+        assert tracemalloc.get_traced_memory()[1] < 10 * LIMIT
+    finally:
+        tracemalloc.stop()
+    assert transport.sent[0].parsed.data == JPEG
 
 
 async def test_a_chunked_upload_that_is_read_keeps_the_connection() -> None:
