@@ -512,6 +512,30 @@ async def test_a_session_of_the_callers() -> None:
         await ClovaOCRClient(domain(), session=session).recognize(JPEG, Receipt)
 
 
+def first_step_at_once(loop: asyncio.AbstractEventLoop, work: Any, **_: Any) -> Any:
+    """Make a task as an eager factory of Python 3.12 does, for work whose first step is its last one."""
+    ended = loop.create_future()
+    try:
+        work.send(None)
+    except ClovaOCRError as error:
+        ended.set_exception(error)
+    return ended
+
+
+async def test_a_request_that_fails_in_its_first_step() -> None:
+    """With eager tasks an error without any wait is the error of the call, and no request is left in the client."""
+    session = aiohttp.ClientSession()
+    await session.close()
+    client = ClovaOCRClient(domain(), session=session)
+    asyncio.get_running_loop().set_task_factory(first_step_at_once)
+    try:
+        with pytest.raises(ConfigurationError, match="session is closed"):
+            await client.recognize(JPEG, Receipt)
+    finally:
+        asyncio.get_running_loop().set_task_factory(None)
+    await asyncio.wait_for(client.close(), 10)
+
+
 async def test_an_own_session(monkeypatch: pytest.MonkeyPatch) -> None:
     """A session of the client's own asks no proxy of the environment, and its connection closes with the client."""
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
