@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import sys
 from collections import defaultdict
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
@@ -107,6 +108,7 @@ def ocr_router(
             responses=problem_answers(_PROBLEMS),
             openapi_extra=upload_body(int(max_bytes)),
             dependencies=list(dependencies),
+            max_body_size=sys.maxsize,  # else the app's would count, whose refusals are no problem documents
         )
     _add_health(router, served)
     return router

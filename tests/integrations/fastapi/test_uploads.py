@@ -6,7 +6,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Any
 
 import pytest
-from fastapi import Depends, Form, Request
+from fastapi import Depends, FastAPI, Form, Request
 from hypothesis import given
 from hypothesis import strategies as st
 from starlette.middleware.base import BaseHTTPMiddleware
@@ -130,6 +130,19 @@ async def test_the_limit_is_that_of_the_file() -> None:
     app = app_of(client_of(transport), max_bytes=len(JPEG))
     assert (await Upload(app, JPEG).answer()).status == 200
     assert (await Upload(app, JPEG + b"x").answer()).status == 413
+    assert len(transport.sent) == 1
+
+
+@pytest.mark.parametrize("chunked", [True, False])
+async def test_the_limit_of_the_app_is_for_its_other_routes(*, chunked: bool) -> None:
+    """An app-wide limit of bodies neither refuses a picture nor replaces the answer about a large one."""
+    transport = FakeTransport()
+    app = FastAPI(max_body_size=10)
+    app.mount("/", app_of(client_of(transport), max_bytes=len(JPEG)))
+    for data, status in ((JPEG, 200), (JPEG + bytes(70_000), 413)):
+        headers = HEADERS if chunked else {**HEADERS, "content-length": str(len(form(data)))}
+        answered = await Upload(app, data, headers=headers).answer()
+        assert (answered.status, answered.json().get("billing", "not_billed")) == (status, "not_billed")
     assert len(transport.sent) == 1
 
 
