@@ -62,7 +62,9 @@ def can_drain(headers: Headers, max_bytes: int) -> bool:
 
 
 def _length(headers: Headers) -> int | None:
-    """Return the length of a body; None if it is chunked."""
+    """Return the length of a body; None if it is chunked, also if it names a length all the same."""
+    if b"transfer-encoding" in headers:
+        return None
     value = headers.get(b"content-length", b"")
     return int(value) if value.isdigit() else None
 

@@ -111,6 +111,14 @@ async def test_an_upload_in_tiny_chunks_takes_the_memory_of_its_bytes() -> None:
     assert transport.sent[0].parsed.data == JPEG
 
 
+@pytest.mark.parametrize("body", [[], chunks(10_000, 10**9)])
+async def test_a_length_beside_chunks_does_not_count(body: Any) -> None:
+    """A client cannot have a long body drained, or blame a middleware for an empty one, by naming a length as well."""
+    headers = {**HEADERS, "content-length": "5", "transfer-encoding": "chunked"}
+    answered = await Upload(app_of(client_of(FakeTransport()), max_bytes=LIMIT), body, headers=headers).answer()
+    assert (answered.status, answered.headers["connection"]) == (413 if body else 422, "close")
+
+
 async def test_a_chunked_upload_that_is_read_keeps_the_connection() -> None:
     """The connection ends only with a refusal before the end of a body."""
     answered = await Upload(app_of(client_of(FakeTransport())), [form(JPEG)[:100], form(JPEG)[100:]]).answer()
