@@ -29,12 +29,14 @@ from clova_ocr_async import (
     OverloadedError,
     Passport,
     Preparation,
+    QuotaExceededError,
     Receipt,
     RedactionError,
     ResponseTimeoutError,
     RetryPolicy,
 )
 from clova_ocr_async.integrations.fastapi import client_lifespan, get_client, install_error_handlers, ocr_router
+from clova_ocr_async.integrations.fastapi.problems import error_response
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -469,3 +471,14 @@ def test_a_domain_that_was_given_up_is_a_503(caplog: pytest.LogCaptureFixture) -
     answered = TestClient(app).get("/")
     assert (answered.status_code, answered.json()["type"][-7:]) == (503, "on-hold")
     assert "an upload was not read" not in caplog.text
+
+
+@pytest.mark.parametrize("attempts", [0, 1])
+def test_an_upload_that_is_refused_for_a_spent_quota_is_not_logged(
+    attempts: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The calls that met a spent quota are in the log; those that are refused without a request, for days, are not."""
+    refusal = QuotaExceededError(400, "0023", "the domain's quota is spent")
+    refusal.attempts = attempts
+    assert error_response(refusal).status_code == 503
+    assert ("an upload was not read" in caplog.text) is (attempts > 0)
