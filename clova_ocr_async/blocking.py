@@ -142,8 +142,10 @@ class BlockingClient:
 
     @_blocking(ClovaOCRClient.recognize)
     def recognize(self, *args: Any, **kwargs: Any) -> Any:  # noqa: D102 - the asyncio client's docstring
-        call = self._client.recognize(*args, **kwargs)
-        del args, kwargs  # so that no frame that a crash reporter prints holds the picture
+        try:
+            call = self._client.recognize(*args, **kwargs)
+        finally:
+            del args, kwargs  # so that no frame that a crash reporter prints holds the picture
         return self._thread.run(call)
 
     @overload
