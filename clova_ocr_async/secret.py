@@ -6,7 +6,7 @@ import functools
 import hmac
 from typing import TYPE_CHECKING, NoReturn, ParamSpec, TypeVar
 
-from clova_ocr_async.errors import ConfigurationError
+from clova_ocr_async.errors import ClovaOCRError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -63,10 +63,10 @@ class _Hidden:
 
 
 def hide_arguments(function: Callable[P, T]) -> Callable[P, T]:
-    """Return a function whose ``ConfigurationError`` comes without its frames.
+    """Return a function whose errors of this package come without its frames.
 
-    For functions that are given secrets: crash reporters print the variables of each frame, and a secret that cannot
-    work, say with a blank too many, is nearly the real one.
+    For functions that are given secrets or uploads: crash reporters print the variables of each frame. A secret that
+    cannot work, say with a blank too many, is nearly the real one, and an upload that is not a picture may be any file.
     """
 
     @functools.wraps(function)
@@ -75,7 +75,7 @@ def hide_arguments(function: Callable[P, T]) -> Callable[P, T]:
         del args, kwargs
         try:
             return function(*given.args, **given.kwargs)  # type: ignore[arg-type]  # as they were given
-        except ConfigurationError as error:
+        except ClovaOCRError as error:
             failure = error.with_traceback(None)
         failure.__context__ = None
         raise failure

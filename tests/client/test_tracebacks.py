@@ -20,6 +20,7 @@ from clova_ocr_async.documents import Receipt
 from clova_ocr_async.domains import Domain, Secret
 from clova_ocr_async.emulator import Emulator, Fault
 from clova_ocr_async.errors import ClovaOCRError, ConfigurationError, ConnectionFailedError, ImageError
+from clova_ocr_async.protocol.image import Image
 from clova_ocr_async.protocol.request import build_request
 
 if TYPE_CHECKING:
@@ -241,4 +242,22 @@ def test_a_misspelt_argument_of_the_blocking_client() -> None:
     """A call that Python itself refuses does not show its picture."""
     with BlockingClient(Domain(URL, SECRET)) as client, pytest.raises(TypeError) as caught:
         client.recognize(PICTURE, Receipt, dedline=1)  # type: ignore[call-arg]
+    assert_clean(caught.value)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"data": PICTURE[1:]},
+        {"data": PICTURE.decode("latin-1")},
+        {"data": PICTURE, "format": "bmp"},
+        {"data": b"", "format": PICTURE},
+        {"data": PICTURE, "name": PICTURE},
+    ],
+    ids=["not a picture", "a text", "format", "format and data", "name"],
+)
+def test_an_image_that_cannot_be_made(wrong: dict[str, Any]) -> None:
+    """The error of an upload that is not a picture, or of a wrong format, does not show its bytes."""
+    with pytest.raises(ImageError) as caught:
+        Image(**wrong)
     assert_clean(caught.value)
