@@ -9,7 +9,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import msgspec
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Depends, Request, Response, params
 from starlette.requests import ClientDisconnect
 
 from clova_ocr_async import Billing, ClovaOCRClient, ClovaOCRError, ConfigurationError, Document, Problem
@@ -90,11 +90,14 @@ def ocr_router(
         ConfigurationError: An argument cannot work.
     """
     served = _checked_documents(documents)
+    before = _checked_dependencies(dependencies)
     uploads = _Uploads(
         _checked_number("max_bytes", max_bytes, whole=True),
         _checked_number("max_wait", max_wait),
         SharedCalls(join_identical=join_identical),
     )
+    if isinstance(tags, str):
+        raise ConfigurationError("tags is a str; it must be a list of tags, such as ['ocr']")
     router = APIRouter(prefix=prefix, tags=list(tags))
     for document in served:
         router.add_api_route(
@@ -107,7 +110,7 @@ def ocr_router(
             response_description="The document.",
             responses=problem_answers(_PROBLEMS),
             openapi_extra=upload_body(int(max_bytes)),
-            dependencies=list(dependencies),
+            dependencies=before,
             max_body_size=sys.maxsize,  # else the app's would count, whose refusals are no problem documents
         )
     _add_health(router, served)
@@ -220,9 +223,19 @@ def _checked_documents(documents: object) -> tuple[type[Document], ...]:
     served = tuple(dict.fromkeys(cast("Iterable[object]", documents)))
     if not served:
         raise ConfigurationError("documents is empty; give the classes of the documents that are read")
-    if (other := next((document for document in served if not _is_document(document)), None)) is not None:
-        raise ConfigurationError(f"documents holds {_named(other)}; it must hold document classes, such as Receipt")
+    if others := [document for document in served if not _is_document(document)]:
+        raise ConfigurationError(f"documents holds {_named(others[0])}; it must hold document classes, such as Receipt")
     return cast("tuple[type[Document], ...]", served)
+
+
+def _checked_dependencies(dependencies: object) -> list[Any]:
+    way = "it must be a list such as [Depends(authenticate)]"
+    if not hasattr(dependencies, "__iter__"):
+        raise ConfigurationError(f"dependencies is {_named(dependencies)}; {way}")
+    given = list(cast("Iterable[object]", dependencies))
+    if others := [one for one in given if not isinstance(one, params.Depends)]:
+        raise ConfigurationError(f"dependencies holds {_named(others[0])}; {way}")
+    return given
 
 
 def _is_document(value: object) -> bool:

@@ -324,12 +324,18 @@ def test_what_is_made_is_checked() -> None:
         ({"documents": []}, "documents is empty"),
         ({"documents": ["receipt"]}, "documents holds a str; it must hold document classes, such as Receipt"),
         ({"documents": [int]}, "documents holds the class int"),
+        ({"documents": [None]}, "documents holds a NoneType"),
         ({"max_bytes": 0}, "max_bytes must be a whole number from 1, not 0"),
         ({"max_bytes": 1.5}, "max_bytes must be a whole number from 1, not 1.5"),
         ({"max_bytes": True}, "max_bytes must be a whole number from 1, not True"),
         ({"max_wait": -1}, "max_wait must be a positive number, not -1"),
         ({"max_wait": math.nan}, "max_wait must be a positive number, not nan"),
         ({"max_wait": "10"}, "max_wait must be a positive number, not a str"),
+        ({"tags": "ocr"}, "tags is a str; it must be a list"),
+        ({"dependencies": Depends(get_client)}, r"dependencies is a Depends; it must be a list such as \[Depends"),
+        ({"dependencies": [get_client]}, r"dependencies holds a function; it must be a list such as \[Depends"),
+        ({"dependencies": "ab"}, "dependencies holds a str"),
+        ({"dependencies": [None]}, "dependencies holds a NoneType"),
     ],
 )
 def test_the_arguments_of_the_router_are_checked(settings: dict[str, Any], message: str) -> None:
