@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import math
+import sys
 from collections import defaultdict
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import msgspec
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Depends, Request, Response, params
 from starlette.requests import ClientDisconnect
 
 from clova_ocr_async import Billing, ClovaOCRClient, ClovaOCRError, ConfigurationError, Document, Problem
@@ -89,11 +90,14 @@ def ocr_router(
         ConfigurationError: An argument cannot work.
     """
     served = _checked_documents(documents)
+    before = _checked_dependencies(dependencies)
     uploads = _Uploads(
         _checked_number("max_bytes", max_bytes, whole=True),
         _checked_number("max_wait", max_wait),
         SharedCalls(join_identical=join_identical),
     )
+    if isinstance(tags, str):
+        raise ConfigurationError("tags is a str; it must be a list of tags, such as ['ocr']")
     router = APIRouter(prefix=prefix, tags=list(tags))
     for document in served:
         router.add_api_route(
@@ -106,7 +110,8 @@ def ocr_router(
             response_description="The document.",
             responses=problem_answers(_PROBLEMS),
             openapi_extra=upload_body(int(max_bytes)),
-            dependencies=list(dependencies),
+            dependencies=before,
+            max_body_size=sys.maxsize,  # else the app's would count, whose refusals are no problem documents
         )
     _add_health(router, served)
     return router
@@ -186,7 +191,7 @@ def _add_health(router: APIRouter, documents: Sequence[type[Document]]) -> None:
         return {"status": "live"}
 
     async def ready(client: Annotated[ClovaOCRClient, Depends(get_client)]) -> Any:
-        """Answer with 503 while all domains of a document are on hold, or none is configured."""
+        """Answer with 503 while all domains of a document are on hold, and with 500 if it has none."""
         held = client.on_hold
         try:
             closed = [one.path_word for one in documents if all(domain in held for domain in client.serving(one))]
@@ -198,7 +203,7 @@ def _add_health(router: APIRouter, documents: Sequence[type[Document]]) -> None:
         return {"status": "ready"}
 
     router.add_api_route("/live", live, methods=["GET"], name="ocr_live", summary="Liveness")
-    responses = problem_answers({503: "No domain of a document can be called now."})
+    responses = problem_answers({500: _PROBLEMS[500], 503: "No domain of a document can be called now."})
     router.add_api_route(
         "/ready",
         ready,
@@ -218,9 +223,19 @@ def _checked_documents(documents: object) -> tuple[type[Document], ...]:
     served = tuple(dict.fromkeys(cast("Iterable[object]", documents)))
     if not served:
         raise ConfigurationError("documents is empty; give the classes of the documents that are read")
-    if (other := next((document for document in served if not _is_document(document)), None)) is not None:
-        raise ConfigurationError(f"documents holds {_named(other)}; it must hold document classes, such as Receipt")
+    if others := [document for document in served if not _is_document(document)]:
+        raise ConfigurationError(f"documents holds {_named(others[0])}; it must hold document classes, such as Receipt")
     return cast("tuple[type[Document], ...]", served)
+
+
+def _checked_dependencies(dependencies: object) -> list[Any]:
+    way = "it must be a list such as [Depends(authenticate)]"
+    if not hasattr(dependencies, "__iter__"):
+        raise ConfigurationError(f"dependencies is {_named(dependencies)}; {way}")
+    given = list(cast("Iterable[object]", dependencies))
+    if others := [one for one in given if not isinstance(one, params.Depends)]:
+        raise ConfigurationError(f"dependencies holds {_named(others[0])}; {way}")
+    return given
 
 
 def _is_document(value: object) -> bool:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 __all__ = ["SharedCalls"]
 
+_ASKED_AGAIN_AFTER = 1.0  # seconds
+
 
 class SharedCall:
     """A call, and the requests that wait for it.
@@ -152,6 +154,12 @@ class SharedCalls:
 
 
 async def _disconnected(receive: Receive) -> None:
-    """Wait until the client of a request has gone."""
-    while (await receive())["type"] != "http.disconnect":
-        pass
+    """Wait until the client of a request has gone, as far as the connection's messages tell."""
+    try:
+        while (await receive())["type"] != "http.disconnect":  # noqa: ASYNC110 - only a message can tell
+            # A middleware that has read the body may repeat it for ever, without a moment for the event loop.
+            await asyncio.sleep(_ASKED_AGAIN_AFTER)
+    except ClientDisconnect:
+        return
+    except Exception:  # noqa: BLE001 - one that repeats the body makes Starlette's own middleware raise a RuntimeError
+        await asyncio.get_running_loop().create_future()  # the call itself is all that can be waited for
