@@ -66,6 +66,7 @@ def ocr_router(
     max_bytes: int = 10 * 2**20,
     max_wait: float = 10.0,
     join_identical: bool = True,
+    context: Callable[[Request], object] | None = None,
     dependencies: Sequence[Any] = (),
     prefix: str = "",
     tags: Sequence[str | Enum] = ("ocr",),
@@ -82,6 +83,8 @@ def ocr_router(
         max_wait: Seconds that a call may be expected to wait for a slot; beyond it an upload is answered with 503
             before its body is read. An admitted call is answered within ``max_wait`` and the time of a call.
         join_identical: Whether uploads of the same picture for the same document, at the same moment, are one call.
+        context: Returns the ``context`` of a request's call, such as the tenant that a dependency has put into
+            ``request.state``: each hook event of the call has it. A call that uploads share has that of the first one.
         dependencies: FastAPI dependencies of the upload routes.
         prefix: The start of all paths, such as "/ocr".
         tags: The tags of the routes in the OpenAPI document.
@@ -91,10 +94,13 @@ def ocr_router(
     """
     served = _checked_documents(documents)
     before = _checked_dependencies(dependencies)
+    if context is not None and not callable(context):  # pyright: ignore[reportUnnecessaryComparison]  # not all are typed
+        raise ConfigurationError(f"context is {_named(context)}; it must be a function that is given the request")
     uploads = _Uploads(
         _checked_number("max_bytes", max_bytes, whole=True),
         _checked_number("max_wait", max_wait),
         SharedCalls(join_identical=join_identical),
+        context or _no_context,
     )
     if isinstance(tags, str):
         raise ConfigurationError("tags is a str; it must be a list of tags, such as ['ocr']")
@@ -124,11 +130,15 @@ class _Uploads:
         max_bytes: Bytes that an upload may have.
         max_wait: Seconds that a call may be expected to wait.
         calls: The calls that the requests share.
+        context: Returns the context of a request's call.
     """
 
-    def __init__(self, max_bytes: float, max_wait: float, calls: SharedCalls) -> None:
+    def __init__(
+        self, max_bytes: float, max_wait: float, calls: SharedCalls, context: Callable[[Request], object]
+    ) -> None:
         self._max_bytes = int(max_bytes)
         self._calls = calls
+        self._context = context
         # By the domains, since documents of the same domains wait for the same slots.
         self._shedders: dict[tuple[Domain, ...], LoadShedder] = defaultdict(lambda: LoadShedder(max_wait))
 
@@ -159,12 +169,22 @@ class _Uploads:
         shedder = self._shedders[client.serving(document)]
         now = asyncio.get_running_loop().time()
         with shedder.upload(client.backlog(document), now, _caller(request, headers)):
-            # In no variable, which a crash reporter would print.
-            call = self._calls.join(client, await read_file(headers, request, self._max_bytes), document, shedder)
+            # The picture is in no variable, which a crash reporter would print.
+            call = self._calls.join(
+                client,
+                await read_file(headers, request, self._max_bytes),
+                document,
+                shedder,
+                context=self._context(request),
+            )
         outcome, billing = await self._calls.outcome(call, request.receive)
         if isinstance(outcome, ClovaOCRError):
             return error_response(outcome, billing)
         return _answer(outcome, billing)
+
+
+def _no_context(_request: Request) -> None:
+    """Return no context."""
 
 
 def _caller(request: Request, headers: Mapping[bytes, bytes]) -> tuple[object, ...]:

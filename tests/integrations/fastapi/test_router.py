@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 import pytest
-from fastapi import Depends, FastAPI, HTTPException
+from fastapi import Depends, FastAPI, HTTPException, Request
 from fastapi.testclient import TestClient
 from support.fakes import BUSY, FAILED, JPEG, KEY, SECRET, SPENT, FakeTransport, domain, error, gateway_error, success
 from support.pdfs import pdf_of
@@ -242,6 +242,25 @@ async def test_authentication_comes_first() -> None:
         assert caller.get("/live").status_code == caller.get("/ready").status_code == 200
 
 
+async def name_tenant(request: Request) -> None:
+    """Put the tenant where the rest of the app finds it."""
+    request.state.tenant = "a"
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [({"context": lambda request: {"tenant": request.state.tenant}}, {"tenant": "a"}), ({}, None)],
+)
+async def test_hooks_see_whose_call_it_is(settings: dict[str, Any], expected: Any) -> None:
+    """Each event of a call has the context that the app makes of its request, after the dependencies; else none."""
+    contexts: list[Any] = []
+    client = client_of(FakeTransport(), hooks=[lambda event: contexts.append(event.context)])
+    app = app_of(client, dependencies=[Depends(name_tenant)], **settings)
+    assert (await Upload(app, JPEG).answer()).status == 200
+    assert contexts
+    assert all(context == expected for context in contexts)
+
+
 def test_a_client_is_opened_and_closed_with_the_app() -> None:
     """The lifespan opens one client, which handlers of your own get as a dependency, and closes it at the end."""
     transport = FakeTransport()
@@ -331,6 +350,7 @@ def test_what_is_made_is_checked() -> None:
         ({"max_wait": -1}, "max_wait must be a positive number, not -1"),
         ({"max_wait": math.nan}, "max_wait must be a positive number, not nan"),
         ({"max_wait": "10"}, "max_wait must be a positive number, not a str"),
+        ({"context": {"tenant": "a"}}, "context is a dict; it must be a function that is given the request"),
         ({"tags": "ocr"}, "tags is a str; it must be a list"),
         ({"dependencies": Depends(get_client)}, r"dependencies is a Depends; it must be a list such as \[Depends"),
         ({"dependencies": [get_client]}, r"dependencies holds a function; it must be a list such as \[Depends"),
