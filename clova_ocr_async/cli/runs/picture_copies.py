@@ -87,6 +87,9 @@ def write_copies(
         except ClovaOCRError as error:
             # A message may begin with the path, and repeat the name of the file.
             reason = shown_name(str(error), record, recognition).removeprefix(f"{shown_path(name)}: ")
+            if existing and force:  # it may be of an older picture, or of a policy that hid less
+                older = ", ".join(shown_path(str(path)) for path in existing)
+                reason = f"{reason}; {older} is an older copy, which was not replaced"
             page = "" if record.page is None else f"#{record.page}"
             echo_stderr(f"{shown_path(name)}{page}: {reason}", even_when_quiet=True)
             copies.failed += 1

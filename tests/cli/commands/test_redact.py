@@ -207,6 +207,21 @@ def test_a_file_that_comes_while_a_picture_is_drawn_is_not_replaced(run: Path, t
 
 
 @pytest.mark.usefixtures("clova")
+def test_the_older_copy_of_a_picture_that_is_refused_is_named(cards: Path, run: Path, tmp_path: Path) -> None:
+    """With --force the message of a refused picture names its older copy, whatever its ending; others have none."""
+    out = tmp_path / "out"
+    for number in ("card-0.jpg", "card-1.png"):
+        clova_ocr("batch", "id-card", cards / number, "--run", run)
+    assert clova_ocr("redact", run, "-o", out).exit_code == 0
+    (cards / "card-0.jpg").write_bytes(b"another picture")
+    again = clova_ocr("redact", run, "-o", out, "--force")
+    older = f"; {out / 'card-0.1.jpg'} is an older copy, which was not replaced\n"
+    assert (again.exit_code, again.stderr.count("older copy"), older in again.stderr) == (1, 1, True)
+    (out / "card-0.1.jpg").unlink()
+    assert "older copy" not in clova_ocr("redact", run, "-o", out, "--force").stderr
+
+
+@pytest.mark.usefixtures("clova")
 def test_a_picture_without_a_certain_copy_is_named_and_the_others_go_on(cards: Path, run: Path, tmp_path: Path) -> None:
     """A picture that has changed, is gone, was not read, or lost a polygon has no copy; the exit code is 1."""
     (cards / "note.png").write_bytes(draw_sample("receipt").data)  # read as an ID card: a failure
