@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
 import io
 import json
@@ -203,6 +204,12 @@ def other_xlsx(*texts: str) -> bytes:
     return zipped(**{STRINGS: strings.encode(), SHEET: cell.encode()})
 
 
+def page(data: bytes, kind: str = "image/jpeg", escape: Callable[[str], str] = str) -> bytes:
+    """Return an HTML page that shows a file that stands in it."""
+    address = f"data:{kind};base64,{base64.b64encode(data).decode()}"
+    return f'<!doctype html>\n<title>x</title>\n<img src="{escape(address)}" alt="x">\n'.encode()
+
+
 OFFICE = "application/vnd.openxmlformats-officedocument"
 PRINTER = "xl/printerSettings/printerSettings1.bin"
 
@@ -364,6 +371,40 @@ LEAKS: dict[str, tuple[str, bytes, str]] = {
     "xlsx of beginnings": ("a.xlsx", zipped(**{SHEET: b"<c>" * 300_000 + NUMBER.encode()}), "beside its cells"),
     "xlsx of attributes": ("a.xlsx", zipped(**{SHEET: b"<c " * 300_000 + NUMBER.encode()}), "beside its cells"),
     "xlsx of one long cell": ("a.xlsx", zipped(**{SHEET: b"<c>" + b" " * 3_000_000}), "encrypted or broken"),
+    "page": ("a.html", page(exif(JPEG)), "thumbnail, line 3, embedded data, at byte"),
+    "page with entities": (
+        "a.html",
+        page(exif(), escape=lambda text: text.replace("+", "&#43;").replace("/", "&#x2F;")),
+        "EXIF metadata, line 3, embedded data",
+    ),
+    "page in capitals": (
+        "a.html",
+        page(exif(), escape=lambda text: text.replace("base64", "BASE64").replace("+", "%2B").replace("=", "%3D")),
+        "EXIF metadata, line 3, embedded data",
+    ),
+    "page over lines": (
+        "a.html",
+        page(exif(), escape=lambda text: text.replace(",", ",\n")),
+        "embedded data without an end in the line",
+    ),
+    "page cut by lines": (
+        "a.html",
+        page(exif(), escape=lambda text: f"{text[:60]}\n{text[60:]}"),
+        "embedded data without an end in the line",
+    ),
+    "page cut by blanks": (
+        "a.html",
+        page(JPEG, escape=lambda text: f"{text[:-9]} {text[-9:]}"),
+        "broken file, which cannot be checked, line 3, embedded data, its end is missing",
+    ),
+    "page of webp": ("a.html", page(saved("WEBP"), "image/webp"), "format that cannot be checked, line 3"),
+    "page in a page": ("a.html", page(page(NUMBER.encode(), "text/plain")), "line 3, embedded data, line 3"),
+    "page in json": (
+        "a.json",
+        json.dumps({"html": page(exif()).decode()}).replace("/", "\\/").encode(),
+        "EXIF metadata, line 1, embedded data",
+    ),
+    "page in a zip": ("a.zip", zipped(a=page(exif())), "EXIF metadata, member 1 of the archive, line 3"),
     "zip": ("a.zip", zipped(**{"a.jpg": saved("JPEG", comment=b"x")}), "comment, member 1 of the archive"),
     "zip name": ("a.zip", zipped(**{f"{NUMBER}.txt": b""}), "in the name of member 1"),
     "zip in zips": ("a.zip", zipped(a=zipped(a=zipped(a=zipped(a=b"")))), "too large or too deep"),
@@ -422,6 +463,7 @@ CLEAN: dict[str, bytes] = {
         {"corpRegisterNum": [{"text": PUBLIC}], "sha256": "a9001011234567b", "x": 0.9001011234567, "y": True}
     ).encode(),
     "a.xlsx": xlsx(("key", "corp_register_num"), ("x", PUBLIC)),
+    "a.html": page(JPEG) + page(saved("PNG"), "image/png") + b'<link href="data:,"><p>x;base64,${x};base64,A"',
     "excel.xlsx": saved_in_excel(devmode()),
     "a.parquet": parquet(corp_register_num=[PUBLIC], number=[1.5], key=["4111-11**-****-1111"]),
     "a.zip": zipped(a=b"900101-*******", b=JPEG),
