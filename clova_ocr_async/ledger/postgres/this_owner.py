@@ -184,7 +184,7 @@ class ThisOwner:
         self._check_run(db)
         owner = self.number
         if not owners.renew(db, owner, self._process, self._clock.lease, self._clock.shared()):
-            logger.warning("this process slept past its lease; others have taken over its work")
+            logger.warning("this process slept past its lease, or its run was restored; it goes on as another owner")
             # A new number: the items of the old one belong to others by now.
             owner = self._registered(db)
         note_largest_answer(db, self.run, self.overflow.reservation.largest)
