@@ -108,9 +108,10 @@ def check_is_same(db: Connection[Any], opened: OpenedRun) -> None:
 
 
 def confirm(db: Connection[Any], server: ServerURL, requested: RequestedSettings) -> int | None:
-    """Set the call limit, and refuse a run that was moved since it was checked; at the end of its opening.
+    """Set the call limit and what was not known of the database, and refuse a run that was moved since it was checked.
 
-    Until the transaction ends the run cannot be moved; whoever moves it then sees that a process is at work.
+    It ends the opening: until the transaction ends the run cannot be moved; whoever moves it then sees that a process
+    is at work.
 
     Args:
         db: The connection, in the transaction of ``begin_or_check``.
@@ -125,6 +126,10 @@ def confirm(db: Connection[Any], server: ServerURL, requested: RequestedSettings
     """
     run = lock_run(db, server)
     run.check_not_moved()
+    # A user who may not read it may have begun the run, and copies on other servers are known by it.
+    if not run.database.system:
+        here = identify_database(db)
+        db.execute("UPDATE clova_ocr.run SET system = %s WHERE id = %s", (here.system, run.number))
     if requested.max_calls is None:
         return run.max_calls
     db.execute("UPDATE clova_ocr.run SET max_calls = %s WHERE id = %s", (requested.limit, run.number))

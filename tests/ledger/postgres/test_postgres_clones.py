@@ -153,7 +153,10 @@ async def test_a_run_in_a_copy_of_its_database_is_not_copied(
 
 
 async def test_a_server_that_hides_its_identifier(run: str, postgres_server: PostgresServer) -> None:
-    """Where a user may not read the identifier of the server, the number of the database alone tells copies apart."""
+    """Where a user may not read the server's identifier, the number of the database alone tells copies apart.
+
+    The next opening by a user who may read it notes it.
+    """
     await read_images(run, "a")
     role, database = f"hidden_{os.getpid()}", database_of(run)
     for statement in (
@@ -166,8 +169,14 @@ async def test_a_server_that_hides_its_identifier(run: str, postgres_server: Pos
     worker = f"{postgres_server.url(database, role)}?run=march"
     await read_images(worker, "b")
     await read_images(f"{worker}2", "c")
+    known = "SELECT system <> '' FROM clova_ocr.run ORDER BY id"
+    assert execute(run, known) == [(True,), (False,)]
     await read_images(f"{run}2", "d")
-    assert execute(run, "SELECT system = '' FROM clova_ocr.run ORDER BY id") == [(False,), (True,)]
+    assert execute(run, known) == [(True,), (True,)]
+    await read_images(f"{worker}2", "e")
+    execute(run, "UPDATE clova_ocr.run SET system = '1'")  # as on another server, whose database has the same number
+    with pytest.raises(LedgerError, match="this database is a copy"):
+        await read_images(f"{run}2", "f")
 
 
 def test_databases_are_compared_by_what_is_known() -> None:
