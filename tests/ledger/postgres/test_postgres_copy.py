@@ -189,9 +189,10 @@ async def test_a_process_that_slept_while_its_run_was_copied_sends_nothing(run: 
     async with PostgresLedger(run, process=remote_process(), clock=clock) as ledger:
         claim = claimed(await ledger.admit(item("a"), source("a")))
         copy_run(PostgresRunRows(run, clock=later), there.rows)
-        clock.now = later.now
-        with pytest.raises(LedgerError, match="copied to"):
-            await ledger.sending(claim, "r")
+        for now in (clock.now, later.now):  # before its lease is to be renewed, and with the renewal
+            clock.now = now
+            with pytest.raises(LedgerError, match="copied to"):
+                await ledger.sending(claim, "r")
     with there.run.view() as view:
         assert view.status().calls == 0
 
