@@ -170,7 +170,8 @@ def status_of(outcome: Outcome[Any]) -> str:
         return "succeeded"
     if outcome.error.billing is Billing.MAYBE_BILLED:
         return "ambiguous"
-    if isinstance(outcome.error, NotSentError):
+    # The image that meets it first, with an error that stops a batch, was not sent any more than those behind it.
+    if isinstance(outcome.error, NotSentError) or (outcome.error.stops_run and not outcome.error.attempts):
         return "pending"
     return "skipped" if isinstance(outcome.error, ImageError) else "failed"
 

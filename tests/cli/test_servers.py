@@ -9,7 +9,7 @@ import signal
 from typing import TYPE_CHECKING
 
 import pytest
-from support.commands import clova_ocr, exported, many_pictures, start, status
+from support.commands import clova_ocr, exported, many_pictures, records_in, start, status
 from support.servers import PostgresServer, free_port
 from support.waiting import wait_for
 
@@ -263,6 +263,22 @@ def test_slots_that_cannot_be_used_are_one_line(
             assert CANARY not in result.output
     assert not run.exists()
     assert not clova.billed
+
+
+def test_images_that_wait_for_slots_that_cannot_be_used_are_pending(
+    clova: Emulator, scans: Path, postgres_server: PostgresServer, postgres_url: str
+) -> None:
+    """If slots turn out to be unusable at the first call, no image has failed, and the reason is printed once."""
+    database = postgres_url.rpartition("/")[2]
+    user = f"reader_{database}"
+    postgres_server.psql(f'CREATE ROLE "{user}" LOGIN', database)
+    postgres_server.psql("CREATE TABLE clova_slots (domain text PRIMARY KEY, state text NOT NULL)", database)
+    postgres_server.psql(f'GRANT SELECT ON clova_slots TO "{user}"', database)
+    result = clova_ocr("batch", "receipt", scans, "--slots", postgres_server.url(database, user))
+    assert (result.exit_code, clova.requests) == (2, 0)
+    assert {record["status"] for record in records_in(result.stdout)} == {"pending"}
+    assert result.stderr.count("does not allow this user") == 1, result.stderr
+    assert "7 images were not sent" in result.stderr
 
 
 def test_the_password_is_taken_from_the_environment(

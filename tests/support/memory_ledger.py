@@ -122,7 +122,7 @@ class MemoryLedger:
             self._run.owners[self._owner] = self._process, self._clock() + self._lease
             self._due = self._clock() + self._lease / 3
         else:
-            logger.warning("this process slept past its lease; others have taken over its work")
+            logger.warning("this process slept past its lease, or its run was restored; it goes on as another owner")
             self._register()
         self._take_over()
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from contextlib import closing
+import os
+import signal
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -11,9 +13,11 @@ from clova_ocr_async.ledger.postgres.ledger import PostgresLedger
 from support.ledgers import ANSWER, claimed, item, read, source
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
     from clova_ocr_async.ledger import Seal
 
-__all__ = ["database_of", "execute", "read_images"]
+__all__ = ["database_of", "execute", "frozen_backends", "read_images"]
 
 
 def execute(url: str, statement: Any, *values: object) -> list[tuple[Any, ...]]:
@@ -26,6 +30,24 @@ def execute(url: str, statement: Any, *values: object) -> list[tuple[Any, ...]]:
 def database_of(url: str) -> str:
     """Return the name of the database of a URL."""
     return url.partition("?")[0].rpartition("/")[2]
+
+
+@contextmanager
+def frozen_backends(url: str) -> Generator[Callable[[], None]]:
+    """Give a function that freezes the server's processes for the connections to a database; they go on at the end."""
+    frozen: list[int] = []
+
+    def freeze() -> None:
+        others = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        for (pid,) in execute(url, others):
+            os.kill(pid, signal.SIGSTOP)
+            frozen.append(pid)
+
+    try:
+        yield freeze
+    finally:
+        for pid in frozen:
+            os.kill(pid, signal.SIGCONT)
 
 
 async def read_images(url: str, *names: str, seal: Seal | None = None, **settings: Any) -> None:

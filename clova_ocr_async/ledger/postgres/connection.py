@@ -32,7 +32,16 @@ if TYPE_CHECKING:
 
     from clova_ocr_async.server_url import ServerURL
 
-__all__ = ["COPYING", "PATIENCE", "BoundedConnection", "Database", "connect", "find_holder", "open_connection"]
+__all__ = [
+    "COPYING",
+    "PATIENCE",
+    "SILENCE",
+    "BoundedConnection",
+    "Database",
+    "connect",
+    "find_holder",
+    "open_connection",
+]
 
 T = TypeVar("T")
 
@@ -115,7 +124,7 @@ def _until_silent(gen: Generator[Any, Any, T], seconds: float) -> Generator[Any,
 
 
 def connect(server: ServerURL) -> BoundedConnection:
-    """Connect to a server; each statement is a transaction of its own until one is begun.
+    """Connect to a server; each statement is a transaction of its own until one is begun, and waits for ``SILENCE``.
 
     Args:
         server: The server.
@@ -139,14 +148,14 @@ def connect(server: ServerURL) -> BoundedConnection:
     try:
         db.silence = BEGIN_SILENCE
         db.execute("SELECT")  # PgBouncer takes connections while the server behind it is away
-        db.silence = math.inf
+        db.silence = SILENCE
     except BaseException:
         db.close()
         raise
     return db
 
 
-def open_connection(server: ServerURL) -> psycopg.Connection[Any]:
+def open_connection(server: ServerURL) -> BoundedConnection:
     """Connect to a server.
 
     Raises:

@@ -6,11 +6,12 @@ import asyncio
 import os
 import random
 import time
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from clova_ocr_async.errors import ClovaOCRError, ConfigurationError, SpendingCeilingError
+from clova_ocr_async.errors import ClovaOCRError, ConfigurationError, LedgerError, SpendingCeilingError
 from clova_ocr_async.host.plural import plural
 from clova_ocr_async.host.processes import Process
 from clova_ocr_async.host.tasks import wait_shielded
@@ -217,7 +218,8 @@ class PostgresLedger:
         """Renew the lease at a third of its length, whatever the calls do."""
         while True:
             await asyncio.sleep(self._this_owner.lease / 3)
-            await self._threads.run(partial(self._this_owner.renew_if_due, self._database))
+            with suppress(LedgerError):  # it has stopped the sending
+                await self._threads.run(self._outcomes.renew)
 
     async def open_for(self, services: Sequence[str]) -> None:
         """Bind the run to the services that will be asked, or refuse others than those it is bound to."""

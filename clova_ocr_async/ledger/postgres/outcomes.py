@@ -57,13 +57,25 @@ class OutcomeWriter:
         self._owner = owner
         self._payment_stop = payment_stop
 
+    def renew(self) -> None:
+        """Renew the lease if that is due.
+
+        Raises:
+            LedgerError: The run is another one by now, or in another database; nothing more is sent.
+        """
+        try:
+            self._owner.renew_if_due(self._database)
+        except LedgerError as error:
+            self._stop(error)
+            raise
+
     def transact(self, work: Callable[[Connection[Any]], T], *, durable: bool = True) -> T:
         """Do something in a transaction of this owner.
 
         Raises:
-            LedgerError: The server is away, or refuses.
+            LedgerError: The server is away, or refuses; or as in ``renew``.
         """
-        self._owner.renew_if_due(self._database)
+        self.renew()
         # Once sending has stopped, nothing is won by patience: what can be kept here is kept here.
         patience = None if self._payment_stop.error is None else 0.0
         return self._database.run(work, durable=durable, patience=patience)

@@ -49,6 +49,7 @@ __all__ = ["PostgresRunRows"]
 
 _BLOCK = 64  # rows a query; each may bring an answer of megabytes into memory
 _IDS = 10_000  # of rows, a query
+_SILENCE = 900.0  # seconds without a byte of the server: one statement may delete millions of rows
 _SET = (
     "SET LOCAL synchronous_commit = on; SET LOCAL lock_timeout = 10000; "
     "SET LOCAL idle_in_transaction_session_timeout = 0"  # the other store may be slow
@@ -105,6 +106,7 @@ class PostgresRunRows:
         run: The name of the run, unless the URL has it.
         process: This process.
         clock: Returns seconds of the clock that leases end by; the server's if not given.
+        silence: Seconds without a byte of the server after which a copy is given up.
 
     Raises:
         ConfigurationError: The URL cannot be one.
@@ -117,10 +119,12 @@ class PostgresRunRows:
         run: str | None = None,
         process: Process | None = None,
         clock: Callable[[], float] | None = None,
+        silence: float = _SILENCE,
     ) -> None:
         self._server = run_location(dsn, run)
         self._process = process or Process.this()
         self._clock = clock
+        self._silence = silence
 
     @property
     def place(self) -> str:
@@ -130,7 +134,7 @@ class PostgresRunRows:
     @contextmanager
     def reading(self) -> Generator[Iterator[Row]]:
         """Read all rows of one moment."""
-        snapshots = RunSnapshots(self._server, self._process, self._clock)
+        snapshots = RunSnapshots(self._server, self._process, self._clock, silence=self._silence)
         try:
             with snapshots.take() as moment:
                 yield _rows(moment.db, moment.run.number)
@@ -164,6 +168,7 @@ class PostgresRunRows:
     def _transaction(self, begin: LiteralString) -> Generator[Connection[Any]]:
         db = open_connection(self._server)
         try:
+            db.silence = self._silence
             db.execute(begin)
             # For those that wait for it, as it may have been stopped; until the end of the transaction.
             name = f"{COPYING}, process {os.getpid()} on {platform.node()}"

@@ -6,6 +6,7 @@ import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
+from clova_ocr_async.errors import LedgerError
 from clova_ocr_async.ledger.postgres.database_identity import identify_database
 from clova_ocr_async.ledger.postgres.existing_run import find_run, lock_run
 from clova_ocr_async.ledger.run_settings import compare_storage, other_services, seal_check
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from clova_ocr_async.ledger.run_settings import AnswerStorage, RequestedSettings
     from clova_ocr_async.server_url import ServerURL
 
-__all__ = ["OpenedRun", "begin_or_check", "confirm", "note_largest_answer", "store_or_check_services"]
+__all__ = ["OpenedRun", "begin_or_check", "check_is_same", "confirm", "note_largest_answer", "store_or_check_services"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +31,14 @@ class OpenedRun:
         token: The random name that its overflow files have.
         store: The answers that it stores.
         largest_answer: Bytes of its largest answer.
+        server: The server, with the name of the run.
     """
 
     number: int
     token: str
     store: AnswerStorage
     largest_answer: int
+    server: ServerURL
 
 
 def begin_or_check(db: Connection[Any], server: ServerURL, requested: RequestedSettings) -> OpenedRun:
@@ -80,13 +83,35 @@ def begin_or_check(db: Connection[Any], server: ServerURL, requested: RequestedS
         )
     row = db.execute("SELECT token, largest_answer FROM clova_ocr.run WHERE id = %s", (run.number,)).fetchone()
     assert row is not None  # noqa: S101 - it was just found
-    return OpenedRun(run.number, row[0], store, row[1])
+    return OpenedRun(run.number, row[0], store, row[1], server)
+
+
+def check_is_same(db: Connection[Any], opened: OpenedRun) -> None:
+    """Refuse a run that was replaced since it was opened, by a restore or a copy, as ``begin_or_check`` does.
+
+    Args:
+        db: The connection, in a transaction.
+        opened: The run.
+
+    Raises:
+        LedgerError: The run was moved to another place, or is in a copy of its database; there is none of its name, or
+            another one.
+    """
+    run = find_run(db, opened.server)
+    run.check_not_moved()
+    run.check_database(identify_database(db))
+    if run.token != opened.token:
+        raise LedgerError(
+            "another run has the place of this one since this process opened it; give the same command again, which "
+            "goes on with that one"
+        )
 
 
 def confirm(db: Connection[Any], server: ServerURL, requested: RequestedSettings) -> int | None:
-    """Set the call limit, and refuse a run that was moved since it was checked; at the end of its opening.
+    """Set the call limit and what was not known of the database, and refuse a run that was moved since it was checked.
 
-    Until the transaction ends the run cannot be moved; whoever moves it then sees that a process is at work.
+    It ends the opening: until the transaction ends the run cannot be moved; whoever moves it then sees that a process
+    is at work.
 
     Args:
         db: The connection, in the transaction of ``begin_or_check``.
@@ -101,6 +126,10 @@ def confirm(db: Connection[Any], server: ServerURL, requested: RequestedSettings
     """
     run = lock_run(db, server)
     run.check_not_moved()
+    # A user who may not read it may have begun the run, and copies on other servers are known by it.
+    if not run.database.system:
+        here = identify_database(db)
+        db.execute("UPDATE clova_ocr.run SET system = %s WHERE id = %s", (here.system, run.number))
     if requested.max_calls is None:
         return run.max_calls
     db.execute("UPDATE clova_ocr.run SET max_calls = %s WHERE id = %s", (requested.limit, run.number))

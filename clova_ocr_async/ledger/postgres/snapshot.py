@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 
 from clova_ocr_async.ledger.postgres import owners
-from clova_ocr_async.ledger.postgres.connection import connect
+from clova_ocr_async.ledger.postgres.connection import SILENCE, connect
 from clova_ocr_async.ledger.postgres.errors import ledger_error
 from clova_ocr_async.ledger.postgres.existing_run import find_run, require_current_version
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from typing import LiteralString
 
     from clova_ocr_async.host.processes import Process
+    from clova_ocr_async.ledger.postgres.connection import BoundedConnection
     from clova_ocr_async.ledger.postgres.existing_run import ExistingRun
     from clova_ocr_async.server_url import ServerURL
 
@@ -92,13 +93,22 @@ class RunSnapshots:
         server: The server, with the name of the run.
         process: The process that reads.
         clock: Returns seconds of the clock that leases end by; None for the server's.
+        silence: Seconds without a byte of the server after which a statement is given up.
     """
 
-    def __init__(self, server: ServerURL, process: Process, clock: Callable[[], float] | None = None) -> None:
+    def __init__(
+        self,
+        server: ServerURL,
+        process: Process,
+        clock: Callable[[], float] | None = None,
+        *,
+        silence: float = SILENCE,
+    ) -> None:
         self._server = server
         self._process = process
         self._clock = clock
-        self._db: psycopg.Connection[Any] | None = None
+        self._silence = silence
+        self._db: BoundedConnection | None = None
         self._moment: Moment | None = None
 
     @contextmanager
@@ -131,10 +141,11 @@ class RunSnapshots:
             with suppress(psycopg.Error):  # it was closed before all rows were taken, or is lost
                 db.execute("ROLLBACK")
 
-    def _connected(self) -> psycopg.Connection[Any]:
+    def _connected(self) -> BoundedConnection:
         # A view may be open for days, in which the server restarts.
         if self._db is None or self._db.closed:
             self._db = connect(self._server)
+            self._db.silence = self._silence
             require_current_version(self._db, self._server)
         return self._db
 

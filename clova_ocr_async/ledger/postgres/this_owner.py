@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 from clova_ocr_async.errors import LedgerError
 from clova_ocr_async.ledger.overflow_file import delete_replayed
 from clova_ocr_async.ledger.postgres import owners
+from clova_ocr_async.ledger.postgres.errors import PostgresError
 from clova_ocr_async.ledger.postgres.outage_log import OutageLog
-from clova_ocr_async.ledger.postgres.run_settings import note_largest_answer
+from clova_ocr_async.ledger.postgres.run_settings import check_is_same, note_largest_answer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -84,6 +85,7 @@ class ThisOwner:
         self._clock = clock
         self._now = now
         self._seal = seal
+        self._opened: OpenedRun | None = None
         self._due = 0.0
         self._renewing = threading.Lock()
         self._inconclusive: set[tuple[int, str, int]] = set()
@@ -103,6 +105,7 @@ class ThisOwner:
             As ``take_over``.
         """
         self.run = run.number
+        self._opened = run
         self.overflow.begin(run)
         replayed = self.take_over(db)
         self.number = self._registered(db)
@@ -128,7 +131,11 @@ class ThisOwner:
 
         Returns:
             The own overflow file if it was replayed, for ``OwnOverflow.mark_replayed`` after the commit.
+
+        Raises:
+            LedgerError: As in ``renew_if_due``.
         """
+        self._check_run(db)
         replayed = self.overflow.replay(db, own=True)
         # Its lease may be another one than it knows of.
         leases = db.execute("SELECT id, expires FROM clova_ocr.owner WHERE id = %s", (self.number,)).fetchall()
@@ -146,6 +153,9 @@ class ThisOwner:
 
         A process that slept past its lease, and whose work was taken over, becomes a new owner. If the lease cannot be
         renewed, that is logged: an answer is worth more than a lease, and ``is_leased`` decides about sending.
+
+        Raises:
+            LedgerError: The run is another one by now, or in another database: as when it is opened.
         """
         if self._clock.here() < self._due:
             return
@@ -154,7 +164,7 @@ class ThisOwner:
                 return
             try:
                 self.number = database.run(self._renew, patience=0.0)
-            except LedgerError as error:
+            except PostgresError as error:
                 self.outage.warn("the lease could not be renewed", error)
                 self._due = began + self._clock.lease / _TRIES  # not for every call that waits
                 return
@@ -170,13 +180,19 @@ class ThisOwner:
             delete_replayed(replayed)
 
     def _renew(self, db: Connection[Any]) -> int:
+        # The server may have got a backup of the run, also with the owner, since the renewal before.
+        self._check_run(db)
         owner = self.number
         if not owners.renew(db, owner, self._process, self._clock.lease, self._clock.shared()):
-            logger.warning("this process slept past its lease; others have taken over its work")
+            logger.warning("this process slept past its lease, or its run was restored; it goes on as another owner")
             # A new number: the items of the old one belong to others by now.
             owner = self._registered(db)
         note_largest_answer(db, self.run, self.overflow.reservation.largest)
         return owner
+
+    def _check_run(self, db: Connection[Any]) -> None:
+        assert self._opened is not None  # noqa: S101 - it has entered
+        check_is_same(db, self._opened)
 
     def _registered(self, db: Connection[Any]) -> int:
         number = owners.register(db, self.run, self._process, self._clock.lease, self._clock.shared())

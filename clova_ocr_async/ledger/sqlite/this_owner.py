@@ -122,7 +122,7 @@ class ThisOwner:
         """
         owner = self.number
         if not owners.renew(db, owner, self._clock() + self._lease):
-            logger.warning("this process slept past its lease; others have taken over its work")
+            logger.warning("this process slept past its lease, or its run was restored; it goes on as another owner")
             # A new number: the items of the old one belong to others by now.
             owner = self._registered(db)
         _note_largest_answer(db, self.reservation.largest)

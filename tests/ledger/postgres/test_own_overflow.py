@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from clova_ocr_async.ledger.run_settings import AnswerStorage
+
 pytestmark = pytest.mark.server
 
 DISK = 2 * 2**20  # bytes; what a new file takes
@@ -67,13 +69,18 @@ def entering(run: str, folder: Path, open_file: Callable[[Path], OverflowFile]) 
     return ThisOwner(Process.this(), clock, time.time, NoSeal(), overflow)
 
 
+def opened(database: Database, run: str, store: AnswerStorage) -> OpenedRun:
+    """Return a run as a process has opened it."""
+    server = run_location(run)
+    return OpenedRun(database.run(lambda db: find_run(db, server).number), "0" * 32, store, 0, server)
+
+
 async def test_without_room_for_an_answer_nothing_is_sent(run: str, database: Database, tmp_path: Path) -> None:
     """A request whose answer could not be kept waits for other calls; if there are none, the error names the disk."""
     owner = entering(run, tmp_path, small_disk)
     writer = OutcomeWriter(database, owner, PaymentStop(lambda: None))
     async with PostgresLedger(run) as ledger:
-        number = database.run(lambda db: find_run(db, run_location(run)).number)
-        owner.entered(database, database.run(partial(owner.enter, run=OpenedRun(number, "0" * 32, "full", 0))))
+        owner.entered(database, database.run(partial(owner.enter, run=opened(database, run, "full"))))
         claims = [claimed(await ledger.admit(item(name), source(name))) for name in "abcde"]
         marks = [SendingMark(owner, claim, str(claim.number), b"", at=1.0) for claim in claims]
         assert [writer.send(mark) for mark in marks] == [True, True, True, True, None]
@@ -91,8 +98,7 @@ async def test_a_disk_without_room_for_the_file(run: str, database: Database, tm
     async with PostgresLedger(run):
         pass
     owner = entering(run, tmp_path, full_disk)
-    number = database.run(lambda db: find_run(db, run_location(run)).number)
-    replayed = database.run(partial(owner.enter, run=OpenedRun(number, "0" * 32, "none", 0)))
+    replayed = database.run(partial(owner.enter, run=opened(database, run, "none")))
     assert execute(run, "SELECT count(*) FROM clova_ocr.owner") == [(1,)]
     with pytest.raises(DiskFullError):
         owner.entered(database, replayed)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from support.commands import exported
 from support.copies import Failing, Place
 from support.ledgers import ANSWER, Clock, claimed, contents, item, read, remote_process, source
-from support.postgres_runs import database_of, execute, read_images
+from support.postgres_runs import database_of, execute, frozen_backends, read_images
 from support.random_runs import FATES, leave_run
 from support.servers import free_port
 from support.stores import PostgresRun, SqliteRun
@@ -189,9 +189,10 @@ async def test_a_process_that_slept_while_its_run_was_copied_sends_nothing(run: 
     async with PostgresLedger(run, process=remote_process(), clock=clock) as ledger:
         claim = claimed(await ledger.admit(item("a"), source("a")))
         copy_run(PostgresRunRows(run, clock=later), there.rows)
-        clock.now = later.now
-        with pytest.raises(LedgerError, match="copied to"):
-            await ledger.sending(claim, "r")
+        for now in (clock.now, later.now):  # before its lease is to be renewed, and with the renewal
+            clock.now = now
+            with pytest.raises(LedgerError, match="copied to"):
+                await ledger.sending(claim, "r")
     with there.run.view() as view:
         assert view.status().calls == 0
 
@@ -390,3 +391,24 @@ def test_a_place_is_a_url_with_a_run() -> None:
     """Without the name of a run there is no place."""
     with pytest.raises(ConfigurationError, match="run="):
         PostgresRunRows("postgresql://localhost/db")
+
+
+async def test_a_copy_gives_a_frozen_server_up(run: str, tmp_path: Path) -> None:
+    """A copy whose server falls silent, as it reads there or writes there, ends with an error, and nothing is moved."""
+    await read_images(run, "a", "b")
+    there = PostgresRunRows(run, silence=0.3)
+    with frozen_backends(run) as freeze:
+
+        def frozen_at_items(row: Row) -> Row:
+            if isinstance(row, ItemRow):
+                freeze()
+            return row
+
+        into = Failing(SqliteRunRows(tmp_path / "run"), frozen_at_items)
+        with pytest.raises(StoreAwayError, match="does not answer"):
+            copy_run(there, into)
+    assert not (tmp_path / "run").exists()
+    copy_run(PostgresRunRows(run), SqliteRunRows(tmp_path / "run"))
+    with frozen_backends(run) as freeze, pytest.raises(StoreAwayError, match="does not answer"):
+        copy_run(SqliteRunRows(tmp_path / "run"), Failing(there, frozen_at_items))
+    copy_run(SqliteRunRows(tmp_path / "run"), PostgresRunRows(run))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from support.ledgers import ANSWER, claimed, item, read, source
-from support.postgres_runs import database_of, execute, read_images
+from support.postgres_runs import database_of, execute, frozen_backends, read_images
 from support.servers import free_port
 
 from clova_ocr_async.errors import Billing, LedgerError
@@ -224,3 +224,15 @@ async def test_blocks_do_not_change_what_is_shown(run: str) -> None:
         found = view.find(item("sent 1"))
         assert found is not None
         assert found.state is State.AMBIGUOUS
+
+
+async def test_a_view_gives_a_frozen_server_up(run: str) -> None:
+    """A view whose server falls silent ends with an error, and looks again on another connection."""
+    await begun(run)
+    with closing(RunSnapshots(run_location(run), Process.this(), silence=0.3)) as snapshots:
+        with frozen_backends(run) as freeze, snapshots.take() as moment:
+            freeze()
+            with pytest.raises(StoreAwayError, match="does not answer"), snapshots.take():
+                moment.rows("SELECT %(run)s")
+        with snapshots.take() as moment:
+            assert moment.rows("SELECT 1") == [(1,)]
