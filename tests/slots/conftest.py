@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack, closing
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import pytest
 from support.slots import Host, MemoryHost, MemoryServerHost, SqliteHost
@@ -30,16 +30,17 @@ def host_on_a_server(request: pytest.FixtureRequest) -> Generator[Callable[[str]
 
 
 @pytest.fixture(params=["memory", "sqlite", "memory server", *SERVERS])
-def host(request: pytest.FixtureRequest, tmp_path: Path, host_on_a_server: Callable[[str], Host]) -> Host:
+def host(request: pytest.FixtureRequest, host_on_a_server: Callable[[str], Host]) -> Host:
     """Return a host whose processes share slots; each store has to keep the same promises."""
     if request.param == "sqlite":
-        return SqliteHost(tmp_path / "slots.sqlite")
+        return cast("SqliteHost", request.getfixturevalue("sqlite_host"))
     if request.param in {"postgres", "redis"}:
         return host_on_a_server(request.param)
     return MemoryHost() if request.param == "memory" else MemoryServerHost()
 
 
 @pytest.fixture
-def sqlite_host(tmp_path: Path) -> SqliteHost:
+def sqlite_host(tmp_path: Path) -> Generator[SqliteHost]:
     """Return a host whose processes share slots by a file."""
-    return SqliteHost(tmp_path / "slots.sqlite")
+    with closing(SqliteHost(tmp_path / "slots.sqlite")) as made:
+        yield made
