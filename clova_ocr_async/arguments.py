@@ -6,10 +6,14 @@ No message repeats a value. Some values come from a configuration file, where a 
 from __future__ import annotations
 
 import sys
+from urllib.parse import urlsplit
 
 from clova_ocr_async.errors import ConfigurationError
 
-__all__ = ["require_number", "require_seconds", "require_whole_number"]
+__all__ = ["NOT_A_PROXY", "is_proxy_url", "require_number", "require_seconds", "require_whole_number"]
+
+NOT_A_PROXY = "it must be a URL such as http://proxy.example:3128, of an HTTP proxy"
+"""The message about a value that is not the URL of a proxy: such a URL may hold a user name and a password."""
 
 
 def require_whole_number(name: str, value: object, *, least: int = 1, most: int | None = None, advice: str = "") -> int:
@@ -87,3 +91,16 @@ def require_seconds(name: str, value: object, *, or_zero: bool = False, most: fl
 
 def _unusable(fault: str, wanted: str, advice: str) -> ConfigurationError:
     return ConfigurationError(f"{fault}; it must be {wanted}" + (f"; {advice}" if advice else ""))
+
+
+def is_proxy_url(url: object) -> bool:
+    """Return whether a value can be the URL of an HTTP proxy."""
+    if not isinstance(url, str):
+        return False
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname or " "
+        # ``port`` raises for a text that is not a port, and 0 cannot be connected to.
+        return parts.scheme in {"http", "https"} and not any(map(str.isspace, host)) and parts.port != 0
+    except ValueError:
+        return False

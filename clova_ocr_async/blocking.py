@@ -28,6 +28,7 @@ from clova_ocr_async import (
     Domain,
     Outcome,
 )
+from clova_ocr_async.arguments import require_seconds
 from clova_ocr_async.batch.sources.caller_thread import CallerThreadSource
 from clova_ocr_async.client.loop_thread import LoopThread
 from clova_ocr_async.documents.recognition import DocumentT
@@ -141,8 +142,10 @@ class BlockingClient:
 
     @_blocking(ClovaOCRClient.recognize)
     def recognize(self, *args: Any, **kwargs: Any) -> Any:  # noqa: D102 - the asyncio client's docstring
-        call = self._client.recognize(*args, **kwargs)
-        del args, kwargs  # so that no frame that a crash reporter prints holds the picture
+        try:
+            call = self._client.recognize(*args, **kwargs)
+        finally:
+            del args, kwargs  # so that no frame that a crash reporter prints holds the picture
         return self._thread.run(call)
 
     @overload
@@ -215,6 +218,7 @@ class BlockingClient:
             self._thread.closed = True
             atexit.unregister(self.close)
             return
+        wait = None if wait is None else require_seconds("wait", wait, or_zero=True)  # before anything is cut off
         in_flight = sum(gate.in_flight for gate in self.gates.values())
         ending = self._thread.begin(self._client.close(wait=wait))
         try:
@@ -243,6 +247,7 @@ class BlockingBatch(Generic[DocumentT]):
         )
         self._next: LoopWork[Outcome[DocumentT] | None] | None = None
         self._untaken: tuple[Outcome[DocumentT], ...] = ()
+        self._opened = False
 
     @property
     def stopped(self) -> ClovaOCRError | None:
@@ -268,12 +273,15 @@ class BlockingBatch(Generic[DocumentT]):
 
     def __enter__(self) -> Self:
         self._thread.run(self._batch.__aenter__(), to_its_end=True)
+        self._opened = True
         return self
 
     def __iter__(self) -> Iterator[Outcome[DocumentT]]:
         return self
 
     def __next__(self) -> Outcome[DocumentT]:
+        if not self._opened:
+            raise RuntimeError("open the batch first: with client.batch(…) as outcomes")
         # Kept until it has ended: an interrupted wait must not lose the outcome that comes next.
         if self._next is None:
             self._next = self._thread.begin(self._take())

@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+import time
 from collections import Counter as Counts
 from typing import TYPE_CHECKING
 
@@ -21,10 +22,23 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, generate_la
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from clova_ocr_async import AttemptFinished, Billing, CallFinished, ClovaOCRClient, ClovaOCRError, Event, Receipt
+from clova_ocr_async import (
+    AnswerDropped,
+    AnswerKept,
+    AnswerTaken,
+    AttemptFinished,
+    Billing,
+    CallFinished,
+    ClovaOCRClient,
+    ClovaOCRError,
+    Event,
+    Receipt,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from clova_ocr_async.client import Attempt
 
 _SECONDS = (0.5, 1, 2, 5, 10, 15, 20, 30, 60)
 
@@ -49,19 +63,35 @@ class CallMetrics:
         self._waiting = Histogram(
             "clova_ocr_wait_seconds", "Time in the queue of a call.", ("document",), buckets=_SECONDS, registry=registry
         )
+        self._began: dict[tuple[str, int], float] = {}  # requests whose callers have gone
 
     def __call__(self, event: Event) -> None:
         """Count an event."""
         if isinstance(event, AttemptFinished):
-            attempt = event.attempt
-            error = "" if event.error is None else type(event.error).__name__
-            self._service.labels(attempt.label, error).observe(event.elapsed)
-            if event.billing is Billing.BILLED:
-                self._billed.labels(attempt.label, attempt.path_word).inc()
-            elif event.billing is Billing.MAYBE_BILLED:
-                self._maybe_billed.labels(attempt.label, attempt.path_word).inc()
+            if event.detached:  # it runs on without its caller, and what it costs is known at its end
+                self._began[_key(event.attempt)] = time.monotonic() - event.elapsed
+            else:
+                error = "" if event.error is None else type(event.error).__name__
+                self._count(event.attempt, event.billing, event.elapsed, error)
+        elif isinstance(event, AnswerKept | AnswerTaken | AnswerDropped):
+            began = self._began.pop(_key(event.attempt), None)
+            if began is not None:  # the first of these events is the end
+                billing = event.billing if isinstance(event, AnswerDropped) else Billing.BILLED
+                error = "" if billing is Billing.BILLED else "CancelledError"
+                self._count(event.attempt, billing, time.monotonic() - began, error)
         elif isinstance(event, CallFinished):
             self._waiting.labels(event.path_word).observe(event.waited)
+
+    def _count(self, attempt: Attempt, billing: Billing, seconds: float, error: str) -> None:
+        self._service.labels(attempt.label, error).observe(seconds)
+        if billing is Billing.BILLED:
+            self._billed.labels(attempt.label, attempt.path_word).inc()
+        elif billing is Billing.MAYBE_BILLED:
+            self._maybe_billed.labels(attempt.label, attempt.path_word).inc()
+
+
+def _key(attempt: Attempt) -> tuple[str, int]:
+    return attempt.request_id, attempt.number
 
 
 class GateMetrics(Collector):

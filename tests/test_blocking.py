@@ -157,6 +157,15 @@ def test_a_closed_client_refuses(used: bool) -> None:
     assert threads() == []
 
 
+def test_a_wrong_wait_closes_nothing() -> None:
+    """A wait that is no duration is refused before any request is cut off, and the client goes on."""
+    with client_of() as client:
+        client.recognize(JPEG, Receipt)
+        with pytest.raises(ConfigurationError, match="wait is less than 0"):
+            client.close(wait=-1)
+        assert client.recognize(JPEG, Receipt).attempts == 1
+
+
 def test_settings_are_checked_at_once() -> None:
     """A setting that cannot work is refused before any thread starts; a session is refused with the way out."""
     with pytest.raises(ConfigurationError, match="concurrency"):
@@ -274,6 +283,14 @@ def test_what_is_no_iterable_of_images_is_refused(images: Any) -> None:
     """A single image, or what cannot be iterated, is refused as by the dispatcher."""
     with client_of() as client, pytest.raises(TypeError, match="images is a"):
         client.batch(images, Receipt)
+
+
+def test_a_batch_that_is_not_opened_names_the_way() -> None:
+    """A batch without `with` is an error in the words of this client, and nothing is sent."""
+    transport = FakeTransport()
+    with client_of(transport) as client, pytest.raises(RuntimeError, match=r": with client\.batch\(…\) as outcomes"):
+        list(client.batch([JPEG], Receipt))
+    assert transport.sent == []
 
 
 def test_an_error_of_the_iterator_is_raised_at_the_end() -> None:

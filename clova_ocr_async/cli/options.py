@@ -6,9 +6,10 @@ import os
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 import click
+
+from clova_ocr_async.arguments import NOT_A_PROXY, is_proxy_url
 
 if TYPE_CHECKING:
     _ParamType = click.ParamType[Any]
@@ -26,7 +27,6 @@ __all__ = [
     "MAX_CALLS",
     "MAX_COST",
     "MAX_PER_SECOND",
-    "NOT_A_PROXY",
     "PAGES",
     "PATH",
     "PREPARE",
@@ -42,7 +42,6 @@ __all__ = [
     "PathParam",
     "common",
     "common_options",
-    "is_proxy_url",
 ]
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
@@ -239,20 +238,6 @@ def _store(context: click.Context, option: click.Parameter, value: Any) -> None:
         given.verbose += value
     elif value:  # an option that is not given here must not reset the one before the verb
         setattr(given, str(option.name), value)
-
-
-NOT_A_PROXY = "it must be a URL such as http://proxy.example:3128, of an HTTP proxy"
-"""The message about a URL that is none of a proxy, which it does not repeat."""
-
-
-def is_proxy_url(text: str) -> bool:
-    """Return whether a text can be the URL of an HTTP proxy."""
-    try:
-        parts = urlsplit(text)
-        # ``port`` raises for a text that is not a port, and 0 cannot be connected to.
-        return parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        return False
 
 
 class _ProxyParam(_ParamType):

@@ -91,7 +91,7 @@ class ClovaOCRClient:
         limits: Limits beyond which images are refused before they are sent.
         prepare: How pictures that the service does not take as they are, such as HEIC photos, are made fit for it;
             None sends every image as it is. It needs the extra ``pictures``.
-        transport: Replaces aiohttp; give this or ``session``.
+        transport: Sends the requests, such as an AiohttpTransport with a proxy; give this or ``session``.
         runtime: Time and randomness.
 
     Attributes:

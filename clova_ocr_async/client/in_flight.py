@@ -97,13 +97,14 @@ class InFlight:
             if not call.may_detach:
                 await self._cut_off(task, call.request.progress)
             raise
+        self._tasks.pop(call.request.progress, None)  # an eager task may have ended before it was noted
         return self._answer_at_close(call) if task.cancelled() else task.result()
 
     async def _send(self, request: HTTPRequest, progress: RequestProgress, ended: asyncio.Future[None]) -> HTTPResponse:
         try:
             return await self._transport.send(request, progress)
         finally:
-            del self._tasks[progress]
+            self._tasks.pop(progress, None)
             if not ended.done():
                 ended.set_result(None)
 

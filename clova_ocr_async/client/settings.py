@@ -181,8 +181,8 @@ def resolve_transport(
         raise ConfigurationError(
             "transport and session are both given; a session is for aiohttp's transport, so leave out one of them"
         )
-    if transport is not None:
-        return transport
-    if session is not None and not hasattr(session, "post"):  # a wrapper around a session is good as well
-        raise ConfigurationError(f"session is a {type(session).__name__}; it must be an aiohttp.ClientSession")
-    return AiohttpTransport(session, connect_timeout=connect_timeout, read_timeout=read_timeout)
+    if transport is None:
+        transport = AiohttpTransport(session)
+    if isinstance(transport, AiohttpTransport):
+        transport.use_timeouts(connect_timeout, read_timeout)
+    return transport

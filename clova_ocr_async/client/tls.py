@@ -14,7 +14,7 @@ _NOT_THERE = {62, 64}  # X509_V_ERR_HOSTNAME_MISMATCH, X509_V_ERR_IP_ADDRESS_MIS
 _CHECK_HOST = "check the host and port of the invoke URL"
 _TRUST = (
     "if it is the right host, trust its certificate: --ca-file on the command line, "
-    "session= with an aiohttp session of your own in Python"
+    "transport=AiohttpTransport(tls=…) in Python"
 )
 
 

@@ -6,11 +6,12 @@ import asyncio
 import logging
 import ssl
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, cast
 
 import aiohttp
 from aiohttp.payload import Payload
 
+from clova_ocr_async.arguments import NOT_A_PROXY, is_proxy_url, require_seconds
 from clova_ocr_async.client.timeouts import CONNECT_TIMEOUT, READ_TIMEOUT
 from clova_ocr_async.client.tls import tls_failure
 from clova_ocr_async.client.tracebacks import without_frames
@@ -178,32 +179,55 @@ class AiohttpTransport:
 
     Args:
         session: The caller's session; it is never closed here.
-        connect_timeout: Seconds for name, connection and TLS (with the caller's session: for each connection tried).
-        read_timeout: Seconds without a byte of the answer.
+        connect_timeout: Seconds for name, connection and TLS (with the caller's session: for each connection tried);
+            those of the client if not given.
+        read_timeout: Seconds without a byte of the answer; those of the client if not given.
         proxy: The URL of an HTTP proxy for its own session, with user and password if the proxy needs them.
         tls: The certificates that its own session trusts; those of the machine if not given.
+
+    Raises:
+        ConfigurationError: An argument cannot work.
     """
 
     def __init__(
         self,
         session: aiohttp.ClientSession | None = None,
         *,
-        connect_timeout: float = CONNECT_TIMEOUT,
-        read_timeout: float = READ_TIMEOUT,
+        connect_timeout: float | None = None,
+        read_timeout: float | None = None,
         proxy: str | None = None,
         tls: ssl.SSLContext | None = None,
     ) -> None:
+        # A wrapper around a session is good as well.
+        if session is not None and not hasattr(session, "post"):
+            raise ConfigurationError(f"session is a {type(session).__name__}; it must be an aiohttp.ClientSession")
+        if session is not None and (proxy is not None or tls is not None):
+            raise ConfigurationError("proxy and tls are for a session of the transport's own; give them to the session")
+        if proxy is not None and not is_proxy_url(proxy):
+            raise ConfigurationError(f"proxy: {NOT_A_PROXY}")
+        if tls is not None and not isinstance(cast("object", tls), ssl.SSLContext):
+            raise ConfigurationError(
+                f"tls is a {type(tls).__name__}; it must be an ssl.SSLContext, "
+                "such as ssl.create_default_context(cafile=…)"
+            )
         self._session = session
         self._proxy = proxy
         self._tls = tls
         self._own = session is None
         self._closed = False
+        self._connect = None if connect_timeout is None else require_seconds("connect_timeout", connect_timeout)
+        self._read = None if read_timeout is None else require_seconds("read_timeout", read_timeout)
+        self.use_timeouts(CONNECT_TIMEOUT, READ_TIMEOUT)
+
+    def use_timeouts(self, connect: float, read: float) -> None:
+        """Use the timeouts of a client, in seconds, in place of those that were not given."""
+        connect = self._connect or connect
         # With the caller's session `connect` would include the wait for one of its connections.
         self._timeout = aiohttp.ClientTimeout(
             total=None,  # the deadline bounds the call
-            connect=connect_timeout if self._own else None,
-            sock_connect=connect_timeout,
-            sock_read=read_timeout,
+            connect=connect if self._own else None,
+            sock_connect=connect,
+            sock_read=self._read or read,
         )
 
     async def send(self, request: HTTPRequest, progress: RequestProgress) -> HTTPResponse:
@@ -215,7 +239,8 @@ class AiohttpTransport:
         try:
             answer = await self._post(session, request, payload, progress)
         except Exception as error:  # noqa: BLE001 - a session of the caller's may raise anything
-            answer, failure = progress.answer, translate_error(error, progress)
+            answer = progress.answer
+            failure = translate_error(error, progress, proxied=self._proxy is not None)
             if answer is not None:
                 logger.warning("the session's middleware or trace raised %s; the answer stands", type(error).__name__)
         except BaseException as error:  # noqa: BLE001 - raised below
@@ -314,12 +339,18 @@ async def _receive(
     return progress.answer
 
 
-def translate_error(error: Exception, progress: RequestProgress) -> ClovaOCRError:
-    """Translate an error of aiohttp: first by whether anything was sent, then by its cause."""
+def translate_error(error: Exception, progress: RequestProgress, *, proxied: bool = False) -> ClovaOCRError:
+    """Translate an error of aiohttp: first by whether anything was sent, then by its cause.
+
+    Args:
+        error: The error.
+        progress: How far the request had come.
+        proxied: Whether it was sent through a proxy, whose name is then the only one that is looked up.
+    """
     name = type(error).__name__
     if not progress.body_began:
         wrong = _settings_fault(error)
-        return _not_connected(error) if wrong is None else ConfigurationError(wrong)
+        return _not_connected(error, proxied=proxied) if wrong is None else ConfigurationError(wrong)
     if isinstance(error, TimeoutError):
         return ResponseTimeoutError("the request was sent and no answer came in time; it may have been billed")
     # Raised for a status line or headers that cannot be parsed. Its status 400 is aiohttp's own, not the service's.
@@ -327,22 +358,25 @@ def translate_error(error: Exception, progress: RequestProgress) -> ClovaOCRErro
     return ConnectionLostError(f"the request was sent and {what} ({name}); it may have been billed")
 
 
-def _not_connected(error: Exception) -> ConnectionFailedError:
+def _not_connected(error: Exception, *, proxied: bool) -> ConnectionFailedError:
     """Return the error of a request that could not be sent, for a reason that may pass."""
     if isinstance(error, _UnreadDataError):
         return ConnectionFailedError("the connection held unread data that no call had asked for; nothing was sent")
     if not isinstance(error, aiohttp.ClientHttpProxyError):
-        return ConnectionFailedError(f"no connection to {_address_and_reason(error)}; nothing was sent")
+        return ConnectionFailedError(
+            f"no connection to {_address_and_reason(error, proxied=proxied)}; nothing was sent"
+        )
     failure = ConnectionFailedError(f"the proxy made no connection and answered HTTP {error.status}; nothing was sent")
     failure.retry_after = retry_after({name.lower(): value for name, value in (error.headers or {}).items()})
     return failure
 
 
-def _address_and_reason(error: Exception) -> str:
+def _address_and_reason(error: Exception, *, proxied: bool) -> str:
     """Return the address that could not be reached, and the reason."""
     host, port = getattr(error, "host", None), getattr(error, "port", None)
     reason = getattr(getattr(error, "os_error", None), "strerror", None) or type(error).__name__
-    what = "the proxy " if isinstance(error, aiohttp.ClientProxyConnectionError) else ""
+    unknown = proxied and isinstance(error, aiohttp.ClientConnectorDNSError)
+    what = "the proxy " if unknown or isinstance(error, aiohttp.ClientProxyConnectionError) else ""
     return f"{'the server' if host is None else f'{what}{host}:{port}'} ({reason})"
 
 

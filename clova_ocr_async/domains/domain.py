@@ -11,7 +11,7 @@ from clova_ocr_async.documents import DOCUMENTS, Document
 from clova_ocr_async.errors import AuthenticationError, ConfigurationError, DomainError
 from clova_ocr_async.protocol.invoke_url import InvokeURL, parse_invoke_url
 from clova_ocr_async.protocol.secret_masking import masker
-from clova_ocr_async.secret import SecretText
+from clova_ocr_async.secret import SecretText, hide_arguments
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,6 +35,7 @@ class Secret(SecretText):
 
     __slots__ = ()
 
+    @hide_arguments
     def __init__(self, value: str) -> None:
         super().__init__(_checked_secret(value))
 
@@ -91,6 +92,7 @@ class Domain:
         "url_source",
     )
 
+    @hide_arguments
     def __init__(  # noqa: PLR0913 - the settings of a domain, each with a default
         self,
         invoke_url: str,
@@ -125,7 +127,7 @@ class Domain:
         )
         # A warning and no error: the host is private, and its owner has allowed it.
         if self.url.plaintext:
-            warnings.warn(f"{self.url} is http: secret and images travel readable", UserWarning, stacklevel=2)
+            warnings.warn(f"{self.url} is http: secret and images travel readable", UserWarning, stacklevel=3)
 
     def serves(self, document: type[Document]) -> bool:
         """Return whether the domain reads a document class, as far as is known."""

@@ -9,6 +9,7 @@ from clova_ocr_async.documents import DOCUMENTS
 from clova_ocr_async.domains.domain import Domain, Secret
 from clova_ocr_async.domains.file import domains_from_file, read_secret_file
 from clova_ocr_async.errors import ConfigurationError
+from clova_ocr_async.secret import hide_arguments
 
 if TYPE_CHECKING:
     import os
@@ -51,6 +52,7 @@ def configured_domains(environ: Mapping[str, str], path: str | os.PathLike[str] 
     return domains_from_env(environ) if path is None else domains_from_file(path, environ)
 
 
+@hide_arguments
 def domains_from_env(environ: Mapping[str, str]) -> list[Domain]:
     """Return the domains that the environment names.
 

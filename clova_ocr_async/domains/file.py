@@ -20,6 +20,7 @@ from clova_ocr_async.domains.domain import Domain, Secret
 from clova_ocr_async.domains.toml_lines import BACKSLASH, Flaw, Place, lines_of, read_toml
 from clova_ocr_async.errors import ConfigurationError
 from clova_ocr_async.protocol.echoed_input import shown_path
+from clova_ocr_async.secret import hide_arguments
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -56,6 +57,7 @@ _NO_SECRETS = (
 _WORDS_OF_MESSAGES = {"http", "https", "document", "general", "infer", *DOCUMENTS}
 
 
+@hide_arguments
 def domains_from_file(path: str | os.PathLike[str], environ: Mapping[str, str]) -> list[Domain]:
     """Return the domains in a TOML file; several domains of one document share its calls.
 

@@ -51,7 +51,8 @@ class _Checks:
         """Return what an emulator has seen too much or too little of; None if nothing."""
         billed = emulator.billed.total()
         if self._billed_at_most is not None and billed > self._billed_at_most:
-            return f"{billed} calls were billed, and the marker clova allows {self._billed_at_most}"
+            calls = "1 call was" if billed == 1 else f"{billed} calls were"
+            return f"{calls} billed, and the marker clova allows {self._billed_at_most}"
         if self._all_faults_used and (unused := emulator.unused_faults):
             names = ", ".join("None" if fault is None else fault.value for fault in unused)
             return f"no call has met these scripted faults: {names}; all_faults_used=False allows that"

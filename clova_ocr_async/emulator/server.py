@@ -97,6 +97,8 @@ class Emulator:
             )
         self._host, self._exposed = host, expose
         self._port = require_whole_number("port", port, least=0, most=_LAST_PORT)
+        if mask is not None and replay is None:
+            raise ConfigurationError("mask is for the answers of a run; give replay as well, or leave out mask")
         # Loaded only where it is used: it needs the results, and SQLite.
         self._replay: Replay | None = None if replay is None else importlib.import_module(_REPLAY).Replay(replay, mask)
         self._service = Service(
@@ -116,7 +118,7 @@ class Emulator:
             replay=self._replay,
         )
         self._runner: web.AppRunner | None = None
-        self.script(*faults)
+        self.script(*([faults] if isinstance(faults, str) else faults))  # a str is an iterable too, of letters
 
     @property
     def secret(self) -> str:

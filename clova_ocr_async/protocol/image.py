@@ -26,6 +26,7 @@ from clova_ocr_async.protocol.truncation import (
     tiff_completeness,
 )
 from clova_ocr_async.protocol.unsupported_formats import guess_unsupported, is_picture, unsupported_signature
+from clova_ocr_async.secret import hide_arguments
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -98,6 +99,7 @@ class Image:
     name: str
     format: ImageFormat
 
+    @hide_arguments
     def __init__(
         self,
         data: Buffer,

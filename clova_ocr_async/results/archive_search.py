@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import codecs
 import html
+import io
 import re
+import struct
 import zipfile
 import zlib
 from typing import IO, TYPE_CHECKING, BinaryIO, cast
@@ -27,6 +29,13 @@ _PART = 1024 * 1024  # bytes that are decoded together
 _LONGEST = 1024 * 1024  # characters of a cell or a shared string; Excel writes 32,767 at the most
 _SHARED = "xl/sharedStrings.xml"
 _SHEETS = "xl/worksheets/"
+_BINARY = ".bin"
+_PRINTER_SETTINGS = "xl/printerSettings/"
+_MOST_SETTINGS = 1024 * 1024  # bytes; those of a printer have some thousand
+# Of the Windows structure DEVMODEW: a name of 32 characters, two versions, its length and that of the driver's bytes.
+# Source: MS-RPRN 2.2.2.1.
+_DEVMODE = struct.Struct("<64x4xHH")
+_DEVMODE_LENGTHS = range(_DEVMODE.size, 221)
 # Some programs write the names of elements with a prefix, and attributes in another order than Excel. No such element
 # holds another one of its kind: so text full of beginnings without an end is read once, and not once for each of them.
 _ITEM = re.compile(r"<(?:\w+:)?si\b[^<>]*?(?:/>|>([^<]*+(?:<(?!(?:\w+:)?si\b)[^<]*+)*?)</(?:\w+:)?si>)")
@@ -69,7 +78,12 @@ def leaks_in_archive(
                     continue
                 with archive.open(member) as content:
                     if member.filename.startswith(_SHEETS):
-                        found = _in_sheet(content, strings, used)
+                        is_binary = member.filename.endswith(_BINARY)
+                        found = iter((_BINARY_SHEET,)) if is_binary else _in_sheet(content, strings, used)
+                    elif member.filename.startswith(_PRINTER_SETTINGS) and member.file_size <= _MOST_SETTINGS:
+                        data = content.read()
+                        known = _are_printer_settings(data)
+                        found = _in_bytes(data) if known else search(io.BytesIO(data), member.filename, depth + 1)
                     else:
                         found = search(cast("BinaryIO", content), member.filename, depth + 1)
                     yield from (Leak(kind, f"{place}, {inside}") for kind, inside in found)
@@ -105,6 +119,24 @@ def _elements(content: IO[bytes], pattern: re.Pattern[str]) -> Iterator[tuple[st
         if len(text) > _LONGEST:
             raise _TooLongError
     yield text, None  # of an element that has no end
+
+
+_BINARY_SHEET = Leak(UNCHECKED, "a sheet in binary form; save the workbook as XLSX")
+
+
+def _are_printer_settings(data: bytes) -> bool:
+    """Return whether bytes are settings of a printer, as Excel keeps them of every sheet that was set up for one."""
+    if len(data) < _DEVMODE.size:
+        return False
+    length, of_driver = _DEVMODE.unpack_from(data)
+    return length in _DEVMODE_LENGTHS and length + of_driver <= len(data)
+
+
+def _in_bytes(data: bytes) -> Iterator[Leak]:
+    """Yield the numbers in bytes that hold texts in ASCII or UTF-16, which may begin at any byte."""
+    texts = [data.decode("ascii", "replace")]
+    texts += [data[start:].decode(form, "replace") for start in (0, 1) for form in ("utf-16-le", "utf-16-be")]
+    yield from (Leak(kind, "in its bytes") for text in texts for kind in kinds_of_numbers(text))
 
 
 def _kinds_in_bytes(data: bytes) -> Iterator[str]:

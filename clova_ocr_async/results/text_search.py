@@ -14,10 +14,11 @@ from clova_ocr_async.documents.untyped import is_object
 from clova_ocr_async.host.encodings import is_in_encoding
 from clova_ocr_async.results.columns import columns
 from clova_ocr_async.results.corrections import corrected_columns
+from clova_ocr_async.results.embedded_files import embedded_files
 from clova_ocr_async.results.number_search import kinds_of_numbers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
 __all__ = ["PUBLIC", "UNCHECKED", "Leak", "kinds_in_value", "leaks_in_text"]
 
@@ -51,12 +52,13 @@ class _LongLineError(Exception):
     """A line is longer than may be held in memory."""
 
 
-def leaks_in_text(file: BinaryIO, name: str) -> Iterator[Leak]:
+def leaks_in_text(file: BinaryIO, name: str, search: Callable[[BinaryIO], Iterator[Leak]]) -> Iterator[Leak]:
     """Yield the numbers in a text: in the cells of CSV, in the values of JSON Lines, in the lines of any other text.
 
     Args:
         file: The file, which can be read from its start again.
         name: Its name; its ending decides how it is read.
+        search: Searches a file that stands in a line, as a picture in an HTML page.
     """
     encoding = _encoding_of(file)
     if encoding is None:  # a packed file, or a text of another country, whose digits may be any bytes
@@ -67,7 +69,7 @@ def leaks_in_text(file: BinaryIO, name: str) -> Iterator[Leak]:
         if ending in {"csv", "tsv"}:
             yield from _in_rows(csv.reader(_lines(text), delimiter="\t" if ending == "tsv" else ","))
         else:
-            yield from _in_lines(text)
+            yield from _in_lines(text, search)
     except _LongLineError:
         yield Leak(UNCHECKED, f"it has a line of more than {_LONGEST_LINE:,} characters; the rest was not searched")
     except csv.Error:
@@ -98,11 +100,17 @@ def _lines(text: io.TextIOWrapper) -> Iterator[str]:
         yield line.replace("\0", "")
 
 
-def _in_lines(text: io.TextIOWrapper) -> Iterator[Leak]:
+def _in_lines(text: io.TextIOWrapper, search: Callable[[BinaryIO], Iterator[Leak]]) -> Iterator[Leak]:
     for number, line in enumerate(_lines(text), 1):
         value = _json(line)
         found = kinds_of_numbers(_unescaped(line)) if value is None else kinds_in_value(value)
         yield from (Leak(kind, f"line {number:,}") for kind in found)
+        for embedded in embedded_files(line):
+            place = f"line {number:,}, embedded data"
+            if embedded is None:
+                yield Leak(UNCHECKED, f"{place} without an end in the line")
+            else:
+                yield from (Leak(kind, f"{place}, {inside}") for kind, inside in search(io.BytesIO(embedded)))
 
 
 def _json(line: str) -> Any:

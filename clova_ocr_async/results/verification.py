@@ -61,13 +61,13 @@ def _leaks_in(file: BinaryIO, name: str, depth: int) -> Iterator[Leak]:
         file.seek(0)
         data = file.read()
         if is_picture:
-            yield from _in_whole(data, name)
+            yield from _in_whole(data, name, depth)
             return
         file = io.BytesIO(data)
     if is_archive:
         yield from leaks_in_archive(file, depth, _leaks_in)
     else:
-        yield from _in_parquet(file) if is_table else leaks_in_text(file, name)
+        yield from _in_parquet(file) if is_table else _in_text(file, name, depth)
 
 
 def _may_be_a_picture(head: bytes) -> bool:
@@ -75,14 +75,18 @@ def _may_be_a_picture(head: bytes) -> bool:
     return b"%PDF-" in head[:_PDF_HEAD] or head[4:8] == b"ftyp" or read_header(head) is not None
 
 
-def _in_whole(data: bytes, name: str) -> Iterator[Leak]:
+def _in_whole(data: bytes, name: str, depth: int) -> Iterator[Leak]:
     header = read_header(data)
     if header is not None:
         yield from _in_picture(data, header.kind)
     elif b"%PDF-" in data[:_PDF_HEAD]:
         yield from _in_pdf(data)
     else:
-        yield from leaks_in_text(io.BytesIO(data), name)
+        yield from _in_text(io.BytesIO(data), name, depth)
+
+
+def _in_text(file: BinaryIO, name: str, depth: int) -> Iterator[Leak]:
+    return leaks_in_text(file, name, lambda embedded: _leaks_in(embedded, "", depth + 1))
 
 
 def _in_picture(data: bytes, kind: str) -> Iterator[Leak]:

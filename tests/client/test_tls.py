@@ -75,7 +75,7 @@ async def test_a_self_signed_certificate(certificate: Path, host: str) -> None:
     assert type(error) is ConfigurationError
     assert f"TLS with {host}:{server.port} failed (self-signed certificate); " in str(error)
     assert "--ca-file" in str(error)
-    assert "session=" in str(error)
+    assert "AiohttpTransport(tls=…)" in str(error)
     assert not progress.body_began
 
 
@@ -147,3 +147,11 @@ def test_a_failure_of_tls_in_words_of_openssl() -> None:
     cause.reason = "TLSV1_ALERT_PROTOCOL_VERSION"
     error = aiohttp.ClientConnectorSSLError(PLACE, cause)
     assert "(tlsv1 alert protocol version)" in str(translate_error(error, RequestProgress()))
+
+
+@pytest.mark.parametrize(("proxied", "what"), [(True, "the proxy ocr.example:443"), (False, "ocr.example:443")])
+def test_a_name_that_cannot_be_found_behind_a_proxy_is_that_of_the_proxy(what: str, *, proxied: bool) -> None:
+    """With a proxy only its own name is looked up, so an error about a name is the proxy's."""
+    error = aiohttp.ClientConnectorDNSError(PLACE, OSError(-2, "Name or service not known"))
+    said = str(translate_error(error, RequestProgress(), proxied=proxied))
+    assert said == f"no connection to {what} (Name or service not known); nothing was sent"

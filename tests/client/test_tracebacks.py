@@ -10,19 +10,21 @@ from typing import TYPE_CHECKING, Any, cast
 
 import aiohttp
 import pytest
-from support.fakes import SECRET, Connection, domain, raw_server
+from support.fakes import KEY, SECRET, URL, Connection, domain, raw_server
 
 import clova_ocr_async
+from clova_ocr_async.blocking import BlockingClient
 from clova_ocr_async.client import ClovaOCRClient, RetryPolicy
 from clova_ocr_async.client.probe import probe
 from clova_ocr_async.documents import Receipt
-from clova_ocr_async.domains import Domain
+from clova_ocr_async.domains import Domain, Secret
 from clova_ocr_async.emulator import Emulator, Fault
-from clova_ocr_async.errors import ClovaOCRError, ConnectionFailedError, ImageError
+from clova_ocr_async.errors import ClovaOCRError, ConfigurationError, ConnectionFailedError, ImageError
+from clova_ocr_async.protocol.image import Image
 from clova_ocr_async.protocol.request import build_request
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from types import FrameType, TracebackType
 
 PACKAGE = str(Path(clova_ocr_async.__file__).parent)
@@ -212,4 +214,50 @@ async def test_a_call_that_reaches_nobody() -> None:
     async with ClovaOCRClient(Domain(f"http://127.0.0.1:{port}/x/y", SECRET), retry=ONCE) as client:
         with pytest.raises(ConnectionFailedError) as caught:
             await client.recognize(PICTURE, Receipt)
+    assert_clean(caught.value)
+
+
+@pytest.mark.parametrize("secret", [f"{SECRET} x", f"{SECRET}é", f"{SECRET}\n{SECRET}"])
+@pytest.mark.parametrize("way", ["arguments", "swapped", "secret", "environment", "file"])
+def test_a_setting_that_cannot_work(way: str, secret: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error of a secret or a URL that was copied badly shows neither of them: it is often met in production."""
+    file = tmp_path / "domains.toml"
+    file.write_text(f"[[domain]]\ninvoke_url = '{URL}'\nsecret = '{SECRET}'\n", encoding="utf-8")
+    monkeypatch.setenv("CLOVA_OCR_INVOKE_URL", URL)
+    monkeypatch.setenv("CLOVA_OCR_SECRET", secret)
+    ways: dict[str, Callable[[], object]] = {
+        "arguments": lambda: Domain(URL, secret),
+        "swapped": lambda: Domain(secret, URL),
+        "secret": lambda: Secret(secret),
+        "environment": ClovaOCRClient.from_env,
+        "file": lambda: ClovaOCRClient.from_config(file),
+    }
+    with pytest.raises(ConfigurationError) as caught:
+        ways[way]()
+    assert_clean(caught.value)
+    assert not [line for line in shown(caught.value, foreign=True) if KEY in line]
+
+
+def test_a_misspelt_argument_of_the_blocking_client() -> None:
+    """A call that Python itself refuses does not show its picture."""
+    with BlockingClient(Domain(URL, SECRET)) as client, pytest.raises(TypeError) as caught:
+        client.recognize(PICTURE, Receipt, dedline=1)  # type: ignore[call-arg]
+    assert_clean(caught.value)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"data": PICTURE[1:]},
+        {"data": PICTURE.decode("latin-1")},
+        {"data": PICTURE, "format": "bmp"},
+        {"data": b"", "format": PICTURE},
+        {"data": PICTURE, "name": PICTURE},
+    ],
+    ids=["not a picture", "a text", "format", "format and data", "name"],
+)
+def test_an_image_that_cannot_be_made(wrong: dict[str, Any]) -> None:
+    """The error of an upload that is not a picture, or of a wrong format, does not show its bytes."""
+    with pytest.raises(ImageError) as caught:
+        Image(**wrong)
     assert_clean(caught.value)

@@ -5,6 +5,7 @@ import gc
 import gzip
 import json
 import tracemalloc
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -446,6 +447,44 @@ async def test_a_proxy_that_refuses() -> None:
             await client.recognize(JPEG, Receipt)
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        *({"proxy": url} for url in ("", "http://", "proxy.example:3128", "socks5://u:canary@h:1", "http://a b:1", 5)),
+        *({"proxy": f"http://u:canary@{host}"} for host in ("h:99999", "[::1")),
+        {"tls": "ca.pem"},
+        {"tls": False},
+        {"read_timeout": -1},
+        {"connect_timeout": "1"},
+        {"session": 5},
+        {"session": SimpleNamespace(post=None), "proxy": "http://h:1"},
+    ],
+)
+def test_an_argument_of_the_transport_that_cannot_work(wrong: dict[str, Any]) -> None:
+    """A mistake is an error where the transport is made, which names the argument and shows no password."""
+    with pytest.raises(ConfigurationError, match=next(reversed(wrong))) as caught:
+        AiohttpTransport(**wrong)
+    assert "canary" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("ours", "its"), [(0.05, None), (60.0, 0.05)])
+async def test_the_timeouts_of_a_transport_are_those_of_the_client(ours: float, its: float | None) -> None:
+    """A transport with a proxy or certificates keeps the client's timeouts, unless it was given some of its own."""
+
+    async def silent(connection: Connection) -> None:
+        await connection.request()
+        await connection.hung_up()
+
+    async with (
+        raw_server(silent) as server,
+        ClovaOCRClient(
+            Domain(server.url, SECRET), transport=AiohttpTransport(read_timeout=its), read_timeout=ours
+        ) as client,
+    ):
+        with pytest.raises(ResponseTimeoutError):
+            await asyncio.wait_for(client.recognize(JPEG, Receipt), 30)
+
+
 def answering_only(answer: bytes) -> Callable[[Connection], Awaitable[None]]:
     """Return a script that answers the headers alone."""
 
@@ -471,6 +510,30 @@ async def test_a_session_of_the_callers() -> None:
             assert not connector.closed
     with pytest.raises(ConfigurationError, match="session is closed"):
         await ClovaOCRClient(domain(), session=session).recognize(JPEG, Receipt)
+
+
+def first_step_at_once(loop: asyncio.AbstractEventLoop, work: Any, **_: Any) -> Any:
+    """Make a task as an eager factory of Python 3.12 does, for work whose first step is its last one."""
+    ended = loop.create_future()
+    try:
+        work.send(None)
+    except ClovaOCRError as error:
+        ended.set_exception(error)
+    return ended
+
+
+async def test_a_request_that_fails_in_its_first_step() -> None:
+    """With eager tasks an error without any wait is the error of the call, and no request is left in the client."""
+    session = aiohttp.ClientSession()
+    await session.close()
+    client = ClovaOCRClient(domain(), session=session)
+    asyncio.get_running_loop().set_task_factory(first_step_at_once)
+    try:
+        with pytest.raises(ConfigurationError, match="session is closed"):
+            await client.recognize(JPEG, Receipt)
+    finally:
+        asyncio.get_running_loop().set_task_factory(None)
+    await asyncio.wait_for(client.close(), 10)
 
 
 async def test_an_own_session(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -158,15 +158,20 @@ def test_relaxed(clova_emulator):
 def test_met(clova_emulator):
     assert call(clova_emulator) == 500
 
+@pytest.mark.clova(billed_at_most=0)
+def test_billed_once(clova_emulator):
+    assert call(clova_emulator) == 200
+
 @pytest.mark.clova(billed=1)
 def test_misspelt(clova_emulator):
     pass
 """
     )
     result = pytester.runpytest_subprocess(*ARGUMENTS)
-    result.assert_outcomes(passed=4, errors=3)
+    result.assert_outcomes(passed=5, errors=4)
     result.stdout.fnmatch_lines_random(
         [
+            "1 call was billed, and the marker clova allows 0",
             "2 calls were billed, and the marker clova allows 1",
             "no call has met these scripted faults: quota, None; all_faults_used=False allows that",
             "*TypeError*billed*",

@@ -135,6 +135,8 @@ def test_a_run_that_is_not_there_is_refused(tmp_path: Path) -> None:
         Emulator(replay=tmp_path / "missing")
     with pytest.raises(ConfigurationError, match="policy is a str that is not a policy"):
         Emulator(replay=tmp_path, mask="some")  # type: ignore[arg-type]
+    with pytest.raises(ConfigurationError, match="mask is for the answers of a run; give replay"):
+        Emulator(mask="standard")
 
 
 def test_without_a_run_nothing_is_replayed() -> None:

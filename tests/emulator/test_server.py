@@ -12,7 +12,7 @@ import pytest
 import clova_ocr_async.emulator as package
 from clova_ocr_async import ClovaOCRClient, ConfigurationError, Domain, Receipt
 from clova_ocr_async.documents import DOCUMENTS
-from clova_ocr_async.emulator import Emulator, draw_sample
+from clova_ocr_async.emulator import Emulator, Fault, draw_sample
 
 MESSAGE = {"version": "V2", "requestId": "id", "timestamp": 0, "images": [{"format": "png", "name": "demo"}]}
 ADDRESSES: list[str] = []
@@ -184,6 +184,11 @@ async def test_calls_that_run_are_cut_off_by_a_stop() -> None:
     with pytest.raises(aiohttp.ServerDisconnectedError):
         await call
     assert (clova.domain_state().in_flight, clova.billed.total()) == (0, 1)
+
+
+def test_the_name_of_one_fault_is_one_fault() -> None:
+    """A name alone is the fault of the first call, and not one fault for each of its letters."""
+    assert Emulator(faults="failure").unused_faults == (Fault.FAILURE,)
 
 
 def test_a_secret_is_made_up_if_none_is_given() -> None:

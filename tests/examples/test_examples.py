@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from prometheus_client import CollectorRegistry
+from support.late import Case
 
 from clova_ocr_async import ClovaOCRClient, Domain, IdCard, Receipt
 from clova_ocr_async.cli.exit_codes import ExitCode
@@ -99,6 +101,21 @@ def test_the_prometheus_example_adds_up_domains_of_one_label() -> None:
     domains = [Domain(f"https://h.apigw.ntruss.com/custom/v1/{number}/abc", "s" * 20) for number in (1, 2)]
     metrics = list(example["GateMetrics"](ClovaOCRClient(*domains)).collect())
     assert [[sample.labels for sample in metric.samples] for metric in metrics] == [[{"domain": "h"}]] * 3
+
+
+@pytest.mark.parametrize("answered", [True, False])
+async def test_the_prometheus_example_counts_a_request_that_lost_its_caller(*, answered: bool) -> None:
+    """What a request without its caller has cost is counted at its end, once."""
+    registry = CollectorRegistry()
+    case = Case({"hooks": [runpy.run_path(str(EXAMPLES / "prometheus_metrics.py"))["CallMetrics"](registry)]})
+    await case.lose()
+    if answered:
+        case.held.go_on.set()
+        await case.call()
+    await case.client.close(wait=0)
+    series = {"domain": case.client.domains[0].label, "document": "receipt"}
+    counts = [registry.get_sample_value(f"clova_ocr_{name}_total", series) for name in ("billed", "maybe_billed")]
+    assert counts == ([1, None] if answered else [None, 1])
 
 
 @pytest.mark.usefixtures("clova")

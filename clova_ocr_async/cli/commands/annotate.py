@@ -37,5 +37,7 @@ def command(*, run: RunLocation, output: str, force: bool, key_file: str | None)
     from clova_ocr_async.results.annotation import annotate
 
     with open_view(run, load_seal(key_file, os.environ)) as reader:
-        copies = write_copies(reader, output, annotate, lambda path, _record, _recognition: path, force=force)
+        copies = write_copies(
+            reader, output, annotate, lambda path, _record, _recognition: path, endings=("png",), force=force
+        )
     return exit_code(found=copies.written + copies.failed > 0, unread=copies.failed > 0)

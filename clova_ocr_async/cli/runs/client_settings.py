@@ -7,7 +7,8 @@ import os
 import ssl
 from typing import TYPE_CHECKING, Any
 
-from clova_ocr_async.cli.options import NOT_A_PROXY, common, is_proxy_url
+from clova_ocr_async.arguments import NOT_A_PROXY, is_proxy_url
+from clova_ocr_async.cli.options import common
 from clova_ocr_async.cli.terminal.stderr import echo_lines, echo_stderr
 from clova_ocr_async.client import AiohttpTransport, ClovaOCRClient, RetryPolicy
 from clova_ocr_async.config_values import env_path, env_value

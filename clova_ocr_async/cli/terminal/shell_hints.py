@@ -50,7 +50,7 @@ _HINTS: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...]
     ),
     (re.compile(r" \(base64\.b64decode\) and pass the bytes\b"), " (base64 -d) and give the file"),
     (
-        re.compile(r": --ca-file on the command line, session= with an aiohttp session of your own in Python"),
+        re.compile(r": --ca-file on the command line, transport=AiohttpTransport\(tls=…\) in Python"),
         ": give --ca-file",
     ),
     (re.compile(r" \(in Python: \w+Ledger\(…, moved=True\)\)"), ""),

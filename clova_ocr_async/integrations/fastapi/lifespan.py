@@ -72,6 +72,7 @@ async def get_client(connection: HTTPConnection) -> ClovaOCRClient:
     if client is None:
         raise ConfigurationError(
             "the app has no client: FastAPI(lifespan=client_lifespan(…)) opens one when the app starts, "
-            "and a lifespan of your own must yield its state; a test client runs the lifespan inside its `with`"
+            "and a lifespan of your own must yield its state; that of a mounted app is never run, so the outermost app "
+            "needs it, and a test client runs it inside its `with`"
         )
     return client

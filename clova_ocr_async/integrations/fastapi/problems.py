@@ -161,7 +161,8 @@ def error_response(error: ClovaOCRError, billing: Billing | None = None) -> Resp
         problem = msgspec.structs.replace(problem, billing=billing.name.lower())
     # The answer does not say why, so the log must; but refusals without a call are too many to log. An overload repairs
     # itself, and of a domain on hold the calls that failed before are in the log.
-    at_once = isinstance(error, OverloadedError) or problem.type == _ON_HOLD.type
+    unsent = isinstance(error, QuotaExceededError) and not error.attempts
+    at_once = unsent or isinstance(error, OverloadedError) or problem.type == _ON_HOLD.type
     if problem.status >= _INTERNAL.status and not at_once:
         for_operator = QuotaExceededError | DiskFullError | ConfigurationError
         repair = problem.status == _INTERNAL.status or isinstance(error, for_operator)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import math
+import sys
 from collections import defaultdict
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import msgspec
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Depends, Request, Response, params
 from starlette.requests import ClientDisconnect
 
 from clova_ocr_async import Billing, ClovaOCRClient, ClovaOCRError, ConfigurationError, Document, Problem
@@ -65,6 +66,7 @@ def ocr_router(
     max_bytes: int = 10 * 2**20,
     max_wait: float = 10.0,
     join_identical: bool = True,
+    context: Callable[[Request], object] | None = None,
     dependencies: Sequence[Any] = (),
     prefix: str = "",
     tags: Sequence[str | Enum] = ("ocr",),
@@ -81,6 +83,8 @@ def ocr_router(
         max_wait: Seconds that a call may be expected to wait for a slot; beyond it an upload is answered with 503
             before its body is read. An admitted call is answered within ``max_wait`` and the time of a call.
         join_identical: Whether uploads of the same picture for the same document, at the same moment, are one call.
+        context: Returns the ``context`` of a request's call, such as the tenant that a dependency has put into
+            ``request.state``: each hook event of the call has it. A call that uploads share has that of the first one.
         dependencies: FastAPI dependencies of the upload routes.
         prefix: The start of all paths, such as "/ocr".
         tags: The tags of the routes in the OpenAPI document.
@@ -89,11 +93,17 @@ def ocr_router(
         ConfigurationError: An argument cannot work.
     """
     served = _checked_documents(documents)
+    before = _checked_dependencies(dependencies)
+    if context is not None and not callable(context):  # pyright: ignore[reportUnnecessaryComparison]  # not all are typed
+        raise ConfigurationError(f"context is {_named(context)}; it must be a function that is given the request")
     uploads = _Uploads(
         _checked_number("max_bytes", max_bytes, whole=True),
         _checked_number("max_wait", max_wait),
         SharedCalls(join_identical=join_identical),
+        context or _no_context,
     )
+    if isinstance(tags, str):
+        raise ConfigurationError("tags is a str; it must be a list of tags, such as ['ocr']")
     router = APIRouter(prefix=prefix, tags=list(tags))
     for document in served:
         router.add_api_route(
@@ -106,7 +116,8 @@ def ocr_router(
             response_description="The document.",
             responses=problem_answers(_PROBLEMS),
             openapi_extra=upload_body(int(max_bytes)),
-            dependencies=list(dependencies),
+            dependencies=before,
+            max_body_size=sys.maxsize,  # else the app's would count, whose refusals are no problem documents
         )
     _add_health(router, served)
     return router
@@ -119,11 +130,15 @@ class _Uploads:
         max_bytes: Bytes that an upload may have.
         max_wait: Seconds that a call may be expected to wait.
         calls: The calls that the requests share.
+        context: Returns the context of a request's call.
     """
 
-    def __init__(self, max_bytes: float, max_wait: float, calls: SharedCalls) -> None:
+    def __init__(
+        self, max_bytes: float, max_wait: float, calls: SharedCalls, context: Callable[[Request], object]
+    ) -> None:
         self._max_bytes = int(max_bytes)
         self._calls = calls
+        self._context = context
         # By the domains, since documents of the same domains wait for the same slots.
         self._shedders: dict[tuple[Domain, ...], LoadShedder] = defaultdict(lambda: LoadShedder(max_wait))
 
@@ -154,12 +169,22 @@ class _Uploads:
         shedder = self._shedders[client.serving(document)]
         now = asyncio.get_running_loop().time()
         with shedder.upload(client.backlog(document), now, _caller(request, headers)):
-            # In no variable, which a crash reporter would print.
-            call = self._calls.join(client, await read_file(headers, request, self._max_bytes), document, shedder)
+            # The picture is in no variable, which a crash reporter would print.
+            call = self._calls.join(
+                client,
+                await read_file(headers, request, self._max_bytes),
+                document,
+                shedder,
+                context=self._context(request),
+            )
         outcome, billing = await self._calls.outcome(call, request.receive)
         if isinstance(outcome, ClovaOCRError):
             return error_response(outcome, billing)
         return _answer(outcome, billing)
+
+
+def _no_context(_request: Request) -> None:
+    """Return no context."""
 
 
 def _caller(request: Request, headers: Mapping[bytes, bytes]) -> tuple[object, ...]:
@@ -186,7 +211,7 @@ def _add_health(router: APIRouter, documents: Sequence[type[Document]]) -> None:
         return {"status": "live"}
 
     async def ready(client: Annotated[ClovaOCRClient, Depends(get_client)]) -> Any:
-        """Answer with 503 while all domains of a document are on hold, or none is configured."""
+        """Answer with 503 while all domains of a document are on hold, and with 500 if it has none."""
         held = client.on_hold
         try:
             closed = [one.path_word for one in documents if all(domain in held for domain in client.serving(one))]
@@ -198,7 +223,7 @@ def _add_health(router: APIRouter, documents: Sequence[type[Document]]) -> None:
         return {"status": "ready"}
 
     router.add_api_route("/live", live, methods=["GET"], name="ocr_live", summary="Liveness")
-    responses = problem_answers({503: "No domain of a document can be called now."})
+    responses = problem_answers({500: _PROBLEMS[500], 503: "No domain of a document can be called now."})
     router.add_api_route(
         "/ready",
         ready,
@@ -218,9 +243,19 @@ def _checked_documents(documents: object) -> tuple[type[Document], ...]:
     served = tuple(dict.fromkeys(cast("Iterable[object]", documents)))
     if not served:
         raise ConfigurationError("documents is empty; give the classes of the documents that are read")
-    if (other := next((document for document in served if not _is_document(document)), None)) is not None:
-        raise ConfigurationError(f"documents holds {_named(other)}; it must hold document classes, such as Receipt")
+    if others := [document for document in served if not _is_document(document)]:
+        raise ConfigurationError(f"documents holds {_named(others[0])}; it must hold document classes, such as Receipt")
     return cast("tuple[type[Document], ...]", served)
+
+
+def _checked_dependencies(dependencies: object) -> list[Any]:
+    way = "it must be a list such as [Depends(authenticate)]"
+    if not hasattr(dependencies, "__iter__"):
+        raise ConfigurationError(f"dependencies is {_named(dependencies)}; {way}")
+    given = list(cast("Iterable[object]", dependencies))
+    if others := [one for one in given if not isinstance(one, params.Depends)]:
+        raise ConfigurationError(f"dependencies holds {_named(others[0])}; {way}")
+    return given
 
 
 def _is_document(value: object) -> bool:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 __all__ = ["SharedCalls"]
 
+_ASKED_AGAIN_AFTER = 1.0  # seconds
+
 
 class SharedCall:
     """A call, and the requests that wait for it.
@@ -83,7 +85,15 @@ class SharedCalls:
         self._open: dict[Key, list[SharedCall]] = {}
         self._tasks: set[asyncio.Task[Any]] = set()  # asyncio itself keeps no reference to a task
 
-    def join(self, client: ClovaOCRClient, data: bytes, document: type[Document], load: LoadShedder) -> SharedCall:
+    def join(
+        self,
+        client: ClovaOCRClient,
+        data: bytes,
+        document: type[Document],
+        load: LoadShedder,
+        *,
+        context: object = None,
+    ) -> SharedCall:
         """Return the call for a picture: one that is open already, or a new one. Its outcome must be waited for.
 
         Args:
@@ -91,8 +101,9 @@ class SharedCalls:
             data: The picture.
             document: The document's class.
             load: Counts the calls.
+            context: That of a new call.
         """
-        return self._find(client, data, document) or self._begin(client, data, document, load)
+        return self._find(client, data, document) or self._begin(client, data, document, load, context)
 
     async def outcome(self, call: SharedCall, receive: Receive) -> tuple[Recognition[Any] | ClovaOCRError, Billing]:
         """Return the answer or the error of a call, and what this request has cost.
@@ -126,9 +137,11 @@ class SharedCalls:
         same_length = self._open.get((client, document, len(data)), ())
         return next((call for call in same_length if call.data == data), None)
 
-    def _begin(self, client: ClovaOCRClient, data: bytes, document: type[Document], load: LoadShedder) -> SharedCall:
+    def _begin(
+        self, client: ClovaOCRClient, data: bytes, document: type[Document], load: LoadShedder, context: object
+    ) -> SharedCall:
         key = client, document, len(data)
-        call = SharedCall(asyncio.create_task(client.recognize(data, document)), data, key)
+        call = SharedCall(asyncio.create_task(client.recognize(data, document, context=context)), data, key)
         self._open.setdefault(key, []).append(call)
         self._tasks.add(call.task)
         load.calls += 1
@@ -152,6 +165,12 @@ class SharedCalls:
 
 
 async def _disconnected(receive: Receive) -> None:
-    """Wait until the client of a request has gone."""
-    while (await receive())["type"] != "http.disconnect":
-        pass
+    """Wait until the client of a request has gone, as far as the connection's messages tell."""
+    try:
+        while (await receive())["type"] != "http.disconnect":  # noqa: ASYNC110 - only a message can tell
+            # A middleware that has read the body may repeat it for ever, without a moment for the event loop.
+            await asyncio.sleep(_ASKED_AGAIN_AFTER)
+    except ClientDisconnect:
+        return
+    except Exception:  # noqa: BLE001 - one that repeats the body makes Starlette's own middleware raise a RuntimeError
+        await asyncio.get_running_loop().create_future()  # the call itself is all that can be waited for

@@ -29,6 +29,7 @@ FIELD = "file"
 _FORM_BYTES = 64 * 1024  # of a form beside its file: boundaries, headers, small fields
 _STALLED_AFTER, _LONGEST = 30.0, 300.0  # seconds without a byte; of an upload
 _WATCHED_EVERY = 1.0  # seconds; a timer that is moved with each chunk would cost more than the chunk
+_SMALL = 4096  # bytes; smaller chunks are joined at once, since an object of two bytes takes the memory of 50
 _PARSED_BEFORE = (
     "a dependency or a middleware has parsed the form of the upload, which the routes of ocr_router parse themselves; "
     "it may read request.body() or the headers instead, or the picture goes to a handler of your own"
@@ -61,7 +62,9 @@ def can_drain(headers: Headers, max_bytes: int) -> bool:
 
 
 def _length(headers: Headers) -> int | None:
-    """Return the length of a body; None if it is chunked."""
+    """Return the length of a body; None if it is chunked, also if it names a length all the same."""
+    if b"transfer-encoding" in headers:
+        return None
     value = headers.get(b"content-length", b"")
     return int(value) if value.isdigit() else None
 
@@ -107,7 +110,10 @@ async def _read_body(chunks: AsyncGenerator[bytes], max_bytes: int, stalled: asy
     loop = asyncio.get_running_loop()
     began = watched = loop.time()
     async for chunk in chunks:
-        kept.append(chunk)
+        if kept and len(kept[-1]) < _SMALL:
+            kept[-1] += chunk
+        else:
+            kept.append(chunk)
         left -= len(chunk)
         if left < 0:
             raise _too_large(max_bytes)

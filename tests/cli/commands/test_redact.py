@@ -177,6 +177,51 @@ def test_copies_are_replaced_only_on_demand(cards: Path, run: Path, tmp_path: Pa
 
 
 @pytest.mark.usefixtures("clova")
+@pytest.mark.parametrize("verb", ["redact", "annotate"])
+def test_a_copy_that_is_there_is_named_before_its_picture_is_read(
+    cards: Path, run: Path, tmp_path: Path, verb: str
+) -> None:
+    """A second command without --force reads no picture: it names the copies also where the pictures are gone."""
+    clova_ocr("batch", "id-card", cards, "--run", run)
+    assert clova_ocr(verb, run, "-o", tmp_path / "out").exit_code == 0
+    for picture in cards.iterdir():
+        picture.unlink()
+    again = clova_ocr(verb, run, "-o", tmp_path / "out")
+    assert (again.exit_code, again.stderr.count("is there already"), "No such file" in again.stderr) == (1, 5, False)
+
+
+@pytest.mark.usefixtures("clova")
+def test_a_file_that_comes_while_a_picture_is_drawn_is_not_replaced(run: Path, tmp_path: Path) -> None:
+    """A copy that another command writes in the meantime stays, and the picture is named."""
+    file, out = tmp_path / "card.png", tmp_path / "out"
+    file.write_bytes(draw_sample("id-card", seed=0).data)
+    clova_ocr("batch", "id-card", file, "--run", run)
+
+    def draw_late(_: bytes | Page, __: object) -> bytes:
+        (out / "card.1.jpg").write_bytes(b"another")
+        return b"\xff\xd8\xff"
+
+    with RunReader(run) as reader:
+        copies = write_copies(reader, str(out), draw_late, lambda path, _record, _recognition: path, force=False)
+    assert (copies.failed, (out / "card.1.jpg").read_bytes()) == (1, b"another")
+
+
+@pytest.mark.usefixtures("clova")
+def test_the_older_copy_of_a_picture_that_is_refused_is_named(cards: Path, run: Path, tmp_path: Path) -> None:
+    """With --force the message of a refused picture names its older copy, whatever its ending; others have none."""
+    out = tmp_path / "out"
+    for number in ("card-0.jpg", "card-1.png"):
+        clova_ocr("batch", "id-card", cards / number, "--run", run)
+    assert clova_ocr("redact", run, "-o", out).exit_code == 0
+    (cards / "card-0.jpg").write_bytes(b"another picture")
+    again = clova_ocr("redact", run, "-o", out, "--force")
+    older = f"; {out / 'card-0.1.jpg'} is an older copy, which was not replaced\n"
+    assert (again.exit_code, again.stderr.count("older copy"), older in again.stderr) == (1, 1, True)
+    (out / "card-0.1.jpg").unlink()
+    assert "older copy" not in clova_ocr("redact", run, "-o", out, "--force").stderr
+
+
+@pytest.mark.usefixtures("clova")
 def test_a_picture_without_a_certain_copy_is_named_and_the_others_go_on(cards: Path, run: Path, tmp_path: Path) -> None:
     """A picture that has changed, is gone, was not read, or lost a polygon has no copy; the exit code is 1."""
     (cards / "note.png").write_bytes(draw_sample("receipt").data)  # read as an ID card: a failure

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
 import io
 import json
 import os
+import struct
 import zipfile
 import zlib
 from decimal import Decimal
@@ -184,6 +186,7 @@ def map_parquet() -> bytes:
     return data
 
 
+OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(1_000)  # a compound file of Microsoft
 SHEET = "xl/worksheets/sheet1.xml"
 STRINGS = "xl/sharedStrings.xml"
 
@@ -199,6 +202,51 @@ def other_xlsx(*texts: str) -> bytes:
     cell = '<x:c t="s" r="B7"><x:v>0</x:v></x:c>'
     strings = "<x:sst>" + "".join(f"<x:si><x:t>{text}</x:t></x:si>" for text in texts) + "<x:si/></x:sst>"
     return zipped(**{STRINGS: strings.encode(), SHEET: cell.encode()})
+
+
+def page(data: bytes, kind: str = "image/jpeg", escape: Callable[[str], str] = str) -> bytes:
+    """Return an HTML page that shows a file that stands in it."""
+    address = f"data:{kind};base64,{base64.b64encode(data).decode()}"
+    return f'<!doctype html>\n<title>x</title>\n<img src="{escape(address)}" alt="x">\n'.encode()
+
+
+OFFICE = "application/vnd.openxmlformats-officedocument"
+PRINTER = "xl/printerSettings/printerSettings1.bin"
+
+
+def devmode(of_driver: bytes = b"", behind: bytes = b"") -> bytes:
+    """Return the settings of a printer as Windows keeps them: a name, sizes, and what the driver keeps for itself."""
+    private = bytes(range(256)) * 3 + of_driver
+    name = "Canon MG3000 series Printer".encode("utf-16-le").ljust(64, b"\0")
+    sizes = struct.pack("<4H", 0x0401, 0x0600, 220, len(private))
+    form = b"\x03\x4f\x00\x00\x01\x00\x09\x00".ljust(30, b"\0") + "A4".encode("utf-16-le").ljust(118, b"\0")
+    return name + sizes + form + private + behind
+
+
+def saved_in_excel(settings: bytes, part: str = PRINTER) -> bytes:
+    """Return a workbook as Excel saves it once a person has set up the page: the sheet names settings of a printer."""
+    file = io.BytesIO()
+    relation = (
+        '<?xml version="1.0" encoding="UTF-8" standalone="yes"?>\r\n<Relationships xmlns="http://schemas.openxmlformats.org'
+        '/package/2006/relationships"><Relationship Id="rId1" Type="http://schemas.openxmlformats.org/officeDocument/2006/'
+        f'relationships/printerSettings" Target="../{part.removeprefix("xl/")}"/></Relationships>'
+    )
+    changes = {
+        SHEET: ("</worksheet>", '<pageSetup paperSize="9" orientation="portrait" r:id="rId1"/></worksheet>'),
+        "[Content_Types].xml": (
+            "<Default",
+            f'<Default Extension="bin" ContentType="{OFFICE}.spreadsheetml.printerSettings"/><Default',
+        ),
+    }
+    with zipfile.ZipFile(io.BytesIO(xlsx(("name", "id"), ("A", "900101-*******")))) as book:
+        members = {name: book.read(name) for name in book.namelist()}
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in members.items():
+            old, new = (text.encode() for text in changes.get(name, ("", "")))
+            archive.writestr(name, data.replace(old, new, 1) if old else data)
+        archive.writestr(SHEET.replace("sheet1.xml", "_rels/sheet1.xml.rels"), relation)
+        archive.writestr(part, settings)
+    return file.getvalue()
 
 
 def damaged_zip() -> bytes:
@@ -303,9 +351,60 @@ LEAKS: dict[str, tuple[str, bytes, str]] = {
     "xlsx cut off": ("a.xlsx", zipped(**{SHEET: f"<c><v>{NUMBER}".encode()}), "beside its cells"),
     "xlsx link": ("a.xlsx", zipped(**{f"{SHEET}.rels": f"<a b='{NUMBER}'/>".encode()}), "member 1 of the archive"),
     "xlsx without places": ("a.xlsx", zipped(**{SHEET: f"<c><v>{NUMBER}</v></c>".encode()}), "a cell"),
+    "xlsx of a printer with a number": ("a.xlsx", saved_in_excel(devmode(NUMBER.encode())), "archive, in its bytes"),
+    "xlsx of a printer with a wide number": (
+        "a.xlsx",
+        saved_in_excel(devmode(b"\0" + f"\0{NUMBER}\0".encode("utf-16-le"))),
+        "archive, in its bytes",
+    ),
+    "xlsx of a printer with a number of full width": (
+        "a.xlsx",
+        saved_in_excel(devmode(behind="\0９００１０１－１２３４５６７".encode("utf-16-be"))),  # noqa: RUF001 - as a test
+        "archive, in its bytes",
+    ),
+    "xlsx of packed settings": ("a.xlsx", saved_in_excel(gzip.compress(NUMBER.encode() * 9)), "cannot be checked"),
+    "xlsx of short settings": ("a.xlsx", saved_in_excel(b"\xff\xff"), "cannot be checked"),
+    "xlsx of too many settings": ("a.xlsx", saved_in_excel(devmode(behind=bytes(2**20))), "cannot be checked"),
+    "xlsx of macros": ("a.xlsm", saved_in_excel(OLE, "xl/vbaProject.bin"), "cannot be checked"),
+    "xlsx of an object": ("a.xlsx", saved_in_excel(OLE, "xl/embeddings/oleObject1.bin"), "cannot be checked"),
+    "xlsb": ("a.xlsb", zipped(**{"xl/worksheets/sheet1.bin": b"9001011234567.0"}), "a sheet in binary form"),
     "xlsx of beginnings": ("a.xlsx", zipped(**{SHEET: b"<c>" * 300_000 + NUMBER.encode()}), "beside its cells"),
     "xlsx of attributes": ("a.xlsx", zipped(**{SHEET: b"<c " * 300_000 + NUMBER.encode()}), "beside its cells"),
     "xlsx of one long cell": ("a.xlsx", zipped(**{SHEET: b"<c>" + b" " * 3_000_000}), "encrypted or broken"),
+    "page": ("a.html", page(exif(JPEG)), "thumbnail, line 3, embedded data, at byte"),
+    "page with entities": (
+        "a.html",
+        page(exif(), escape=lambda text: text.replace("+", "&#43;").replace("/", "&#x2F;")),
+        "EXIF metadata, line 3, embedded data",
+    ),
+    "page in capitals": (
+        "a.html",
+        page(exif(), escape=lambda text: text.replace("base64", "BASE64").replace("+", "%2B").replace("=", "%3D")),
+        "EXIF metadata, line 3, embedded data",
+    ),
+    "page over lines": (
+        "a.html",
+        page(exif(), escape=lambda text: text.replace(",", ",\n")),
+        "embedded data without an end in the line",
+    ),
+    "page cut by lines": (
+        "a.html",
+        page(exif(), escape=lambda text: f"{text[:60]}\n{text[60:]}"),
+        "embedded data without an end in the line",
+    ),
+    "page cut by blanks": (
+        "a.html",
+        page(JPEG, escape=lambda text: f"{text[:-9]} {text[-9:]}"),
+        "broken file, which cannot be checked, line 3, embedded data, its end is missing",
+    ),
+    "page of webp": ("a.html", page(saved("WEBP"), "image/webp"), "format that cannot be checked, line 3"),
+    "page in a page": ("a.html", page(page(NUMBER.encode(), "text/plain")), "line 3, embedded data, line 3"),
+    "page in json": (
+        "a.json",
+        json.dumps({"html": page(exif()).decode()}).replace("/", "\\/").encode(),
+        "EXIF metadata, line 1, embedded data",
+    ),
+    "page in a zip": ("a.zip", zipped(a=page(exif())), "EXIF metadata, member 1 of the archive, line 3"),
     "zip": ("a.zip", zipped(**{"a.jpg": saved("JPEG", comment=b"x")}), "comment, member 1 of the archive"),
     "zip name": ("a.zip", zipped(**{f"{NUMBER}.txt": b""}), "in the name of member 1"),
     "zip in zips": ("a.zip", zipped(a=zipped(a=zipped(a=zipped(a=b"")))), "too large or too deep"),
@@ -364,6 +463,8 @@ CLEAN: dict[str, bytes] = {
         {"corpRegisterNum": [{"text": PUBLIC}], "sha256": "a9001011234567b", "x": 0.9001011234567, "y": True}
     ).encode(),
     "a.xlsx": xlsx(("key", "corp_register_num"), ("x", PUBLIC)),
+    "a.html": page(JPEG) + page(saved("PNG"), "image/png") + b'<link href="data:,"><p>x;base64,${x};base64,A"',
+    "excel.xlsx": saved_in_excel(devmode()),
     "a.parquet": parquet(corp_register_num=[PUBLIC], number=[1.5], key=["4111-11**-****-1111"]),
     "a.zip": zipped(a=b"900101-*******", b=JPEG),
     "escape.json": b'{\n"a": "\\ud800\\uff19"}',

@@ -169,7 +169,7 @@ def test_every_hint_of_the_package_has_its_words_here() -> None:
             "a HEIC needs pillow_heif: pip install x (its wheels are GPL) "
             "(a run that refused it also needs --retry-failed); or convert the picture"
         ),
-        "trust it: --ca-file on the command line, session= with an aiohttp session of your own in Python": (
+        "trust it: --ca-file on the command line, transport=AiohttpTransport(tls=…) in Python": (
             "trust it: give --ca-file"
         ),
     }

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 import pytest
-from fastapi import Depends, FastAPI, HTTPException
+from fastapi import Depends, FastAPI, HTTPException, Request
 from fastapi.testclient import TestClient
 from support.fakes import BUSY, FAILED, JPEG, KEY, SECRET, SPENT, FakeTransport, domain, error, gateway_error, success
 from support.pdfs import pdf_of
@@ -29,12 +29,14 @@ from clova_ocr_async import (
     OverloadedError,
     Passport,
     Preparation,
+    QuotaExceededError,
     Receipt,
     RedactionError,
     ResponseTimeoutError,
     RetryPolicy,
 )
 from clova_ocr_async.integrations.fastapi import client_lifespan, get_client, install_error_handlers, ocr_router
+from clova_ocr_async.integrations.fastapi.problems import error_response
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -240,6 +242,25 @@ async def test_authentication_comes_first() -> None:
         assert caller.get("/live").status_code == caller.get("/ready").status_code == 200
 
 
+async def name_tenant(request: Request) -> None:
+    """Put the tenant where the rest of the app finds it."""
+    request.state.tenant = "a"
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [({"context": lambda request: {"tenant": request.state.tenant}}, {"tenant": "a"}), ({}, None)],
+)
+async def test_hooks_see_whose_call_it_is(settings: dict[str, Any], expected: Any) -> None:
+    """Each event of a call has the context that the app makes of its request, after the dependencies; else none."""
+    contexts: list[Any] = []
+    client = client_of(FakeTransport(), hooks=[lambda event: contexts.append(event.context)])
+    app = app_of(client, dependencies=[Depends(name_tenant)], **settings)
+    assert (await Upload(app, JPEG).answer()).status == 200
+    assert contexts
+    assert all(context == expected for context in contexts)
+
+
 def test_a_client_is_opened_and_closed_with_the_app() -> None:
     """The lifespan opens one client, which handlers of your own get as a dependency, and closes it at the end."""
     transport = FakeTransport()
@@ -283,6 +304,16 @@ def test_without_the_lifespan_the_way_out_is_named() -> None:
         TestClient(app).post("/receipt", files={"file": JPEG})
 
 
+def test_the_lifespan_of_a_mounted_app_is_named_as_never_run() -> None:
+    """An app that is mounted with its own lifespan has no client, and the error says where the lifespan belongs."""
+    inner = FastAPI(lifespan=client_lifespan(lambda: client_of(FakeTransport())))
+    inner.include_router(ocr_router(documents=[Receipt]))
+    outer = FastAPI()
+    outer.mount("/ocr", inner)
+    with TestClient(outer) as caller, pytest.raises(ConfigurationError, match="the outermost app needs it"):
+        caller.post("/ocr/receipt", files={"file": JPEG})
+
+
 async def make_async() -> ClovaOCRClient:
     """Return a client, in a coroutine."""
     return client_of(FakeTransport())
@@ -312,12 +343,19 @@ def test_what_is_made_is_checked() -> None:
         ({"documents": []}, "documents is empty"),
         ({"documents": ["receipt"]}, "documents holds a str; it must hold document classes, such as Receipt"),
         ({"documents": [int]}, "documents holds the class int"),
+        ({"documents": [None]}, "documents holds a NoneType"),
         ({"max_bytes": 0}, "max_bytes must be a whole number from 1, not 0"),
         ({"max_bytes": 1.5}, "max_bytes must be a whole number from 1, not 1.5"),
         ({"max_bytes": True}, "max_bytes must be a whole number from 1, not True"),
         ({"max_wait": -1}, "max_wait must be a positive number, not -1"),
         ({"max_wait": math.nan}, "max_wait must be a positive number, not nan"),
         ({"max_wait": "10"}, "max_wait must be a positive number, not a str"),
+        ({"context": {"tenant": "a"}}, "context is a dict; it must be a function that is given the request"),
+        ({"tags": "ocr"}, "tags is a str; it must be a list"),
+        ({"dependencies": Depends(get_client)}, r"dependencies is a Depends; it must be a list such as \[Depends"),
+        ({"dependencies": [get_client]}, r"dependencies holds a function; it must be a list such as \[Depends"),
+        ({"dependencies": "ab"}, "dependencies holds a str"),
+        ({"dependencies": [None]}, "dependencies holds a NoneType"),
     ],
 )
 def test_the_arguments_of_the_router_are_checked(settings: dict[str, Any], message: str) -> None:
@@ -407,6 +445,7 @@ def test_the_openapi_document_describes_the_upload_and_its_answers() -> None:
     assert route["responses"]["200"]["content"]["application/json"]["schema"]["$ref"].endswith("ClovaIdCardAnswer")
     assert "Retry-After" in route["responses"]["503"]["headers"]
     assert "application/problem+json" in route["responses"]["422"]["content"]
+    assert set(schema["paths"]["/ready"]["get"]["responses"]) == {"200", "500", "503"}
     names = openapi(IdCard, Receipt)["components"]["schemas"].keys()
     assert names == schema["components"]["schemas"].keys()
 
@@ -458,3 +497,14 @@ def test_a_domain_that_was_given_up_is_a_503(caplog: pytest.LogCaptureFixture) -
     answered = TestClient(app).get("/")
     assert (answered.status_code, answered.json()["type"][-7:]) == (503, "on-hold")
     assert "an upload was not read" not in caplog.text
+
+
+@pytest.mark.parametrize("attempts", [0, 1])
+def test_an_upload_that_is_refused_for_a_spent_quota_is_not_logged(
+    attempts: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The calls that met a spent quota are in the log; those that are refused without a request, for days, are not."""
+    refusal = QuotaExceededError(400, "0023", "the domain's quota is spent")
+    refusal.attempts = attempts
+    assert error_response(refusal).status_code == 503
+    assert ("an upload was not read" in caplog.text) is (attempts > 0)

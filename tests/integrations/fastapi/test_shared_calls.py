@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from starlette.requests import ClientDisconnect
 from support.fakes import JPEG, SPENT, FakeTransport, Held, domain
 from support.late import reached
 from support.web import Upload, app_of
@@ -119,30 +121,84 @@ def test_a_joined_call_goes_on_while_one_of_its_callers_waits(leaves: int) -> No
         assert len(case.transport.sent) == 1
 
 
-def test_only_a_disconnect_is_one() -> None:
-    """A middleware that repeats the end of the body does not cost the upload its answer."""
+class Repeating:
+    """A middleware that reads the body, and gives it to the app again and again instead of a disconnect."""
+
+    def __init__(self, app: Any, times: float) -> None:
+        self._app = app
+        self._times = times
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Hand on a request."""
+        body, left = b"", self._times
+        while (message := await receive())["more_body"]:
+            body += message["body"]
+
+        async def again() -> Any:
+            nonlocal left
+            left -= 1
+            return {"type": "http.request", "body": body, "more_body": False} if left >= 0 else await receive()
+
+        await self._app(scope, again, send)
+
+
+@pytest.mark.parametrize("times", [3, math.inf])
+def test_only_a_disconnect_is_one(times: float) -> None:
+    """A middleware that repeats the body, even for ever, neither costs the upload its answer nor stops the server."""
 
     @virtually
     async def _() -> None:
         case = Case()
-        repeats = 3
+        upload = Upload(Repeating(case.app, times), JPEG)
+        await case.held.reached.wait()
+        await asyncio.sleep(10)
+        case.held.go_on.set()
+        assert (await upload.answer()).status == 200
 
-        async def repeating(scope: Any, receive: Any, send: Any) -> None:
-            async def again() -> Any:
-                nonlocal repeats
-                message = await receive() if repeats == 3 else None
-                if message is not None and message.get("more_body"):
-                    return message
-                repeats -= 1
-                return {"type": "http.request", "body": b"", "more_body": False} if repeats else await receive()
 
-            await case.app(scope, again, send)
+def test_a_disconnect_is_seen_after_repeated_bodies() -> None:
+    """Behind such a middleware a client that goes is noticed all the same, and its unsent call is dropped."""
 
-        upload = Upload(repeating, JPEG)
+    @virtually
+    async def _() -> None:
+        case = Case(slots=1)
+        first = case.upload()
+        await case.held.reached.wait()
+        upload = Upload(Repeating(case.app, 3), OTHER)
+        await reached(lambda: case.waiting == 1)
+        upload.go()
+        assert (await upload.answer()).status == 499
+        case.held.go_on.set()
+        await first.answer()
+        assert len(case.transport.sent) == 1
+
+
+@pytest.mark.parametrize(("error", "status"), [(RuntimeError("Unexpected message"), 200), (ClientDisconnect(), 499)])
+def test_an_error_is_not_a_disconnect(error: Exception, status: int) -> None:
+    """A connection that cannot be watched, as behind two such middlewares, does not cost the upload its answer."""
+
+    @virtually
+    async def _() -> None:
+        case = Case()
+
+        async def failing(scope: Any, receive: Any, send: Any) -> None:
+            whole = False
+
+            async def once() -> Any:
+                nonlocal whole
+                if whole:
+                    raise error
+                message = await receive()
+                whole = not message["more_body"]
+                return message
+
+            await case.app(scope, once, send)
+
+        upload = Upload(failing, JPEG)
         await case.held.reached.wait()
         await asyncio.sleep(1)
         case.held.go_on.set()
-        assert (await upload.answer()).status == 200
+        assert (await upload.answer()).status == status
 
 
 def test_an_unsent_call_is_dropped_with_its_last_caller() -> None:

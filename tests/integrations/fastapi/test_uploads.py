@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import asyncio
+import tracemalloc
 from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Any
 
 import pytest
-from fastapi import Depends, Form, Request
+from fastapi import Depends, FastAPI, Form, Request
 from hypothesis import given
 from hypothesis import strategies as st
 from starlette.middleware.base import BaseHTTPMiddleware
@@ -96,6 +97,28 @@ async def test_an_endless_upload_is_refused_at_the_limit() -> None:
     assert answered.chunks_read * 10_000 < 2 * LIMIT
 
 
+async def test_an_upload_in_tiny_chunks_takes_the_memory_of_its_bytes() -> None:
+    """Chunks of two bytes, as a hostile client sends them, do not take many times the memory of the picture."""
+    transport = FakeTransport()
+    body = bytes(LIMIT) + b"\r\n" + form(JPEG)
+    tracemalloc.start()
+    try:
+        upload = Upload(app_of(client_of(transport)), (body[at : at + 2] for at in range(0, len(body), 2)))
+        assert (await upload.answer()).status == 200
+        assert tracemalloc.get_traced_memory()[1] < 10 * LIMIT
+    finally:
+        tracemalloc.stop()
+    assert transport.sent[0].parsed.data == JPEG
+
+
+@pytest.mark.parametrize("body", [[], chunks(10_000, 10**9)])
+async def test_a_length_beside_chunks_does_not_count(body: Any) -> None:
+    """A client cannot have a long body drained, or blame a middleware for an empty one, by naming a length as well."""
+    headers = {**HEADERS, "content-length": "5", "transfer-encoding": "chunked"}
+    answered = await Upload(app_of(client_of(FakeTransport()), max_bytes=LIMIT), body, headers=headers).answer()
+    assert (answered.status, answered.headers["connection"]) == (413 if body else 422, "close")
+
+
 async def test_a_chunked_upload_that_is_read_keeps_the_connection() -> None:
     """The connection ends only with a refusal before the end of a body."""
     answered = await Upload(app_of(client_of(FakeTransport())), [form(JPEG)[:100], form(JPEG)[100:]]).answer()
@@ -115,6 +138,19 @@ async def test_the_limit_is_that_of_the_file() -> None:
     app = app_of(client_of(transport), max_bytes=len(JPEG))
     assert (await Upload(app, JPEG).answer()).status == 200
     assert (await Upload(app, JPEG + b"x").answer()).status == 413
+    assert len(transport.sent) == 1
+
+
+@pytest.mark.parametrize("chunked", [True, False])
+async def test_the_limit_of_the_app_is_for_its_other_routes(*, chunked: bool) -> None:
+    """An app-wide limit of bodies neither refuses a picture nor replaces the answer about a large one."""
+    transport = FakeTransport()
+    app = FastAPI(max_body_size=10)
+    app.mount("/", app_of(client_of(transport), max_bytes=len(JPEG)))
+    for data, status in ((JPEG, 200), (JPEG + bytes(70_000), 413)):
+        headers = HEADERS if chunked else {**HEADERS, "content-length": str(len(form(data)))}
+        answered = await Upload(app, data, headers=headers).answer()
+        assert (answered.status, answered.json().get("billing", "not_billed")) == (status, "not_billed")
     assert len(transport.sent) == 1
 
 
