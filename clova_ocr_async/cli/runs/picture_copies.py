@@ -62,8 +62,6 @@ def write_copies(
     Raises:
         ConfigurationError: The folder cannot be created.
     """
-    if not folder:  # as of a variable that is not set; as a path it is the current folder
-        raise ConfigurationError("an empty name: No such file or directory")
     place = Path(folder)
     try:
         # For the owner only: the copies show most of what the pictures show.
