@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from clova_ocr_async.arguments import NOT_A_PROXY, is_proxy_url
-
 if TYPE_CHECKING:
     _ParamType = click.ParamType[Any]
 else:
@@ -246,6 +244,8 @@ class _ProxyParam(_ParamType):
     name = "url"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        from clova_ocr_async.arguments import NOT_A_PROXY, is_proxy_url  # what it imports is slow, and seldom wanted
+
         if not is_proxy_url(value):
             return self.fail(NOT_A_PROXY, param, ctx)
         return value

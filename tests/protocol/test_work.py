@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import sys
 from functools import partial
 from itertools import pairwise
@@ -35,8 +36,13 @@ def work_of(function: Callable[[], object]) -> int:
         return trace
 
     before = sys.gettrace()
+    if (frame := inspect.currentframe()) is not None:
+        frame.f_trace_opcodes = True  # Python 3.12 traces instructions only if one frame has asked for it before
     sys.settrace(trace)
     try:
+        if sys.version_info >= (3, 13):  # it traces the instructions of a function from its second call on
+            function()
+            count = 0
         function()
     finally:
         sys.settrace(before)

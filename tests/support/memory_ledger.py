@@ -111,7 +111,7 @@ class MemoryLedger:
         return None
 
     def _register(self) -> None:
-        self._owner, expires = next(self._run.numbers), self._clock() + self._lease
+        self._owner, expires = self._run.next_number(), self._clock() + self._lease
         self._run.owners[self._owner] = self._process, expires
         self._due = self._clock() + self._lease / 3
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -18,7 +17,7 @@ from clova_ocr_async.ledger.states import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection
 
     from clova_ocr_async.ledger.states import FileStamp, SourceFile
     from clova_ocr_async.protocol.response import HTTPResponse
@@ -101,13 +100,18 @@ class MemoryRun:
     corrections: list[Correction] = field(default_factory=list[Correction])
     last_correction: int = 0
     owners: dict[int, tuple[Process, float]] = field(default_factory=dict[int, tuple[Process, float]])
-    numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
+    last_number: int = 0
     calls: int = 0
     store: str | None = None
     max_calls: int | None = None
     services: tuple[str, ...] = ()
     bound_by: int = 0
     base: str | None = None
+
+    def next_number(self) -> int:
+        """Return a number that neither an owner nor a name has."""
+        self.last_number += 1
+        return self.last_number
 
     def row_of(self, item: Item) -> Row | None:
         """Return an item's row."""
@@ -121,7 +125,7 @@ class MemoryRun:
         """Return a name, added if it is new."""
         key = document, file.path, file.page
         if key not in self.names:
-            self.names[key] = Name(next(self.numbers), *key)
+            self.names[key] = Name(self.next_number(), *key)
         if file.page is not None and (whole := self.names.pop((document, file.path, None), None)) is not None:
             whole.link(None)
         self.names[key].columns = file.columns or self.names[key].columns

@@ -7,13 +7,13 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
 
 NOBODY = 65534
 
 
 @contextmanager
-def unprivileged() -> Iterator[None]:
+def unprivileged() -> Generator[None]:
     """Give up the rights of root, which may read and write every file."""
     rights = os.geteuid()
     if rights == 0:

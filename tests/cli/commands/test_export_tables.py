@@ -130,12 +130,22 @@ def test_all_formats_have_the_same_rows(receipts: Path, tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".clova")] == []
 
 
-def test_an_output_without_a_name_is_refused(cards: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("verb", "message"),
+    [
+        ("export --format csv", "an empty name"),
+        ("redact", "the name of the folder is empty"),
+        ("annotate", "the name of the folder is empty"),
+    ],
+)
+def test_an_output_without_a_name_is_refused(
+    cards: Path, verb: str, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """An empty name, as of a variable that is not set, is not taken for the current folder."""
     monkeypatch.chdir(cards.parent)
     before = sorted(cards.parent.iterdir())
-    done = clova_ocr("export", cards.resolve(), "--format", "csv", "-o", "")
-    assert (done.exit_code, "an empty name" in done.stderr, sorted(cards.parent.iterdir())) == (2, True, before)
+    done = clova_ocr(*verb.split(), cards.resolve(), "-o", "")
+    assert (done.exit_code, message in done.stderr, sorted(cards.parent.iterdir())) == (2, True, before)
 
 
 def test_a_file_is_no_place_for_tables(cards: Path, tmp_path: Path) -> None:
