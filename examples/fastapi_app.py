@@ -83,11 +83,11 @@ async def metrics(clova: Annotated[ClovaOCRClient, Depends(get_client)]) -> Resp
     for domain, gate in clova.gates.items():
         label = json.dumps(domain.label, ensure_ascii=False)  # never the URL: it holds the invoke key
         for name, value in (
-            ("clova_slots_limit", gate.ceiling),
-            ("clova_slots_in_use", gate.in_flight),
-            ("clova_calls_waiting", gate.waiting),
-            ("clova_rejections_total", gate.rejections),
-            ("clova_domain_on_hold", int(domain in clova.on_hold)),
+            ("clova_ocr_slots_ceiling", gate.ceiling),
+            ("clova_ocr_slots_in_flight", gate.in_flight),
+            ("clova_ocr_slots_waiting", gate.waiting),
+            ("clova_ocr_rejections_total", gate.rejections),
+            ("clova_ocr_domain_on_hold", int(domain in clova.on_hold)),
         ):
             series = f"{name}{{domain={label}}}"
             totals[series] = totals.get(series, 0) + value  # domains of one host may share a label

@@ -24,6 +24,7 @@ from clova_ocr_async.client.settings import (
     require_domains,
     require_hooks,
     require_instance,
+    require_journal,
     require_lane,
     resolve_slots,
     resolve_transport,
@@ -275,7 +276,7 @@ class ClovaOCRClient:
         del image, context  # crash reporters print the variables of a frame
         loop = self._usable_loop()
         domains = self.serving(document)
-        lane = require_lane(lane)
+        lane, journal = require_lane(lane), require_journal(journal)
         seconds = self._deadline if isinstance(deadline, NotGiven) else require_deadline(deadline)
         started = self._runtime.clock()
         # Loaded before the deadline begins: a slow disk is not the service's fault.

@@ -34,7 +34,16 @@ if TYPE_CHECKING:
     from clova_ocr_async.pictures.preparation import Preparation
     from clova_ocr_async.protocol.image import ImageFacts, ImageLimits
 
-__all__ = ["OpenedImage", "PreparedImage", "judge", "judge_page", "judge_pil", "make_picture", "pdf_page_counter"]
+__all__ = [
+    "OpenedImage",
+    "PreparedImage",
+    "check_decoder",
+    "judge",
+    "judge_page",
+    "judge_pil",
+    "make_picture",
+    "pdf_page_counter",
+]
 
 logger = logging.getLogger("clova_ocr_async")
 
@@ -187,6 +196,16 @@ def _render_recipe(preparation: Preparation) -> str:
 
 def _convert() -> Any:
     return load_module("clova_ocr_async.pictures.convert", "the preparation of a picture")
+
+
+def check_decoder(opened: OpenedImage) -> None:
+    """Refuse an image whose picture can only be made with a library that is not installed; nothing is decoded.
+
+    Raises:
+        ImageError: It is a HEIC, and the extra ``heic`` is not installed.
+    """
+    if opened.plan is not None and opened.plan.header is not None and opened.plan.header.kind == "heic":
+        _convert().load_heic_decoder()
 
 
 def make_picture(opened: OpenedImage, limits: ImageLimits, preparation: Preparation | None) -> PreparedImage:

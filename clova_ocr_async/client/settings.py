@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import aiohttp
 
     from clova_ocr_async.client.hooks import Hook
+    from clova_ocr_async.client.journal import Journal
     from clova_ocr_async.client.retry.policy import RetryPolicy
     from clova_ocr_async.host.runtime import Runtime
     from clova_ocr_async.pictures.preparation import Preparation
@@ -36,6 +37,7 @@ __all__ = [
     "require_domains",
     "require_hooks",
     "require_instance",
+    "require_journal",
     "require_lane",
     "resolve_slots",
     "resolve_transport",
@@ -142,6 +144,14 @@ def require_lane(lane: object) -> Lane:
     if lane not in ("interactive", "batch"):  # not by get_args: every call passes here
         raise ConfigurationError(f"lane is {shown(lane)}; it must be interactive or batch")
     return lane
+
+
+def require_journal(journal: Journal) -> Journal:
+    """Return the journal of a call, if it has the methods of one."""
+    # By its methods, since users bring journals of their own.
+    if not all(hasattr(journal, name) for name in ("sending", "answered", "unanswered", "finished")):
+        raise ConfigurationError(f"journal is a {type(journal).__name__}; it must have the methods of Journal")
+    return journal
 
 
 def resolve_slots(slots: Slots | None, concurrency: int | None, runtime: Runtime) -> Slots:

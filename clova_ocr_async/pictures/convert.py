@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from clova_ocr_async.pictures.picture_header import PictureHeader, PictureKind
 
-__all__ = ["carry_out", "decode", "from_pil", "has_transparency"]
+__all__ = ["carry_out", "decode", "from_pil", "has_transparency", "load_heic_decoder"]
 
 _PILLOW_FORMATS: dict[PictureKind, str] = {
     "jpeg": "JPEG",
@@ -215,7 +215,7 @@ def _as_image_errors(plan: Plan, header: PictureHeader, data: bytes) -> Generato
 
 def _open(data: bytes, plan: Plan, header: PictureHeader) -> _Opened:
     if header.kind == "heic":
-        image = _decode_heic(data)
+        image = load_heic_decoder().open_heic(data, MAX_PIXELS)
         return _Opened(image, image.size, upright=True, box=None, profile=rgb_profile(image))
     # This format alone: most of Pillow's vulnerabilities lie in formats that no phone or scanner writes.
     image = Image.open(io.BytesIO(needed_bytes(data, header)), formats=[_PILLOW_FORMATS[header.kind]])
@@ -235,13 +235,16 @@ def _open(data: bytes, plan: Plan, header: PictureHeader) -> _Opened:
     return _Opened(image, size, upright, draft[1] if draft else None, profile)
 
 
-def _decode_heic(data: bytes) -> Image.Image:
+def load_heic_decoder() -> Any:
+    """Return the module that decodes HEIC.
+
+    Raises:
+        ImageError: The extra ``heic`` is not installed.
+    """
     try:
-        heic = load_module("clova_ocr_async.pictures.heic", "a HEIC", "heic")
+        return load_module("clova_ocr_async.pictures.heic", "a HEIC", "heic")
     except ConfigurationError as error:  # the other pictures of a run need not stop
         raise ImageError(f"{error} (its wheels are GPL); or convert the picture to JPEG or PNG") from None
-    image: Image.Image = heic.open_heic(data, MAX_PIXELS)
-    return image
 
 
 def _turn_avif(image: Image.Image) -> Image.Image:

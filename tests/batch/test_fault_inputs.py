@@ -10,12 +10,12 @@ import hashlib
 import io
 import itertools
 import os
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from support.fakes import JPEG, FakeTime, FakeTransport, Sent, domain
 from support.ledgers import opened, query, states
+from support.rights import unprivileged
 
 from clova_ocr_async.batch import BatchDispatcher, Failure, Success
 from clova_ocr_async.batch.sources.worklist import WorkList
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from clova_ocr_async.protocol.response import HTTPResponse
-
-NOBODY = 65534
 
 
 def picture(number: int) -> bytes:
@@ -62,18 +60,6 @@ def pictures_sent(transport: FakeTransport) -> list[bytes]:
 
 # ---------------------------------------------------------------------------------------------------------------------
 # 12, 13: files that cannot be read, or change
-
-
-@contextmanager
-def unprivileged() -> Iterator[None]:
-    """Give up the rights of root, which may read every file."""
-    rights = os.geteuid()
-    if rights == 0:
-        os.seteuid(NOBODY)
-    try:
-        yield
-    finally:
-        os.seteuid(rights)
 
 
 @pytest.fixture

@@ -194,10 +194,12 @@ def can_mount() -> bool:
 
 @pytest.mark.skipif(not can_mount(), reason="needs the right to mount")
 def test_a_finished_run_on_a_read_only_medium_is_read(clova: Emulator, scans: Path, run: Path) -> None:
-    """Status and export need no right to write where the run is, also when no log is left beside it."""
+    """Status and export need no right to write where the run is, also without a log beside it; a batch names it."""
     killed(clova, scans, run)
     assert finished(scans, run, "--retry-ambiguous").returncode == 0
     read_only = [*READ_ONLY, str(run)]
     assert subprocess.run([*read_only, "touch", run / "x"], check=False).returncode != 0
     assert told(run, before=read_only) == told(run)
     assert records(run, before=read_only) == records(run)
+    refused = clova_ocr("batch", "receipt", scans, "--run", run, before=read_only)
+    assert (refused.returncode, "may only be read; let your user write" in refused.stderr) == (2, True), refused.stderr

@@ -526,3 +526,14 @@ async def test_a_lane_that_is_none_is_refused() -> None:
         with pytest.raises(ConfigurationError, match="lane is 'Batch'; it must be interactive or batch"):
             await client.recognize(JPEG, Receipt, lane="Batch")  # type: ignore[arg-type]  # the test is of that
     assert transport.sent == []
+
+
+@pytest.mark.parametrize("journal", [3, None, "journal.db", print], ids=lambda value: type(value).__name__)
+async def test_a_journal_that_is_none_is_refused(journal: Any) -> None:
+    """A value without the methods of a journal is an error by the argument's name, before anything is sent."""
+    transport = FakeTransport()
+    async with ClovaOCRClient(domain(), transport=transport) as client:
+        with pytest.raises(ConfigurationError) as caught:
+            await client.recognize(JPEG, Receipt, journal=journal)
+    assert str(caught.value) == f"journal is a {type(journal).__name__}; it must have the methods of Journal"
+    assert transport.sent == []

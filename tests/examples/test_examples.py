@@ -280,10 +280,12 @@ def test_the_fastapi_example_repeats_no_value_of_a_form(browser: Any) -> None:
 
 
 def test_the_fastapi_example_shows_its_slots(clova: Emulator, browser: Any) -> None:
-    """The metrics are those of the moment, and hold neither the invoke URL nor a secret."""
+    """The metrics are those of the moment, named as in the other example, with neither the invoke URL nor a secret."""
     upload(browser, "/ocr/receipt", draw_sample("receipt").data)
     shown = browser.get("/metrics").text
-    assert 'clova_slots_in_use{domain="127.0.0.1"} 0' in shown  # the label of the domain
+    assert 'clova_ocr_slots_in_flight{domain="127.0.0.1"} 0' in shown  # the label of the domain
+    other = runpy.run_path(str(EXAMPLES / "prometheus_metrics.py"))["GateMetrics"](ClovaOCRClient.from_env())
+    assert all(f"{metric.name}{{" in shown for metric in other.collect())
     for secret in (clova.secret, "custom", "canaryTOKEN"):
         assert secret not in shown
         assert secret not in browser.get("/openapi.json").text

@@ -66,7 +66,7 @@ def command(*, run: RunLocation, output: str | None, unmasked: bool, price: Deci
 
     if options["pictures"] == "link" and not unmasked:
         raise ConfigurationError("--pictures link shows the originals, which are not masked; give --unmasked as well")
-    page = output or (_UNMASKED if unmasked else _MASKED)
+    page = (_UNMASKED if unmasked else _MASKED) if output is None else output
     # A wrong key or ending is refused before the output is touched.
     seal = load_seal(options["key_file"], os.environ)
     check_ending(page, "html")

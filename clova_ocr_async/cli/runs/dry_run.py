@@ -18,6 +18,7 @@ from clova_ocr_async.cli.exit_codes import exit_code
 from clova_ocr_async.cli.terminal.dry_run_counts import DryRunCounts
 from clova_ocr_async.cli.terminal.phrases import wrong_folder
 from clova_ocr_async.cli.terminal.stderr import echo_lines, echo_stderr, printable
+from clova_ocr_async.client.preparing import check_decoder
 from clova_ocr_async.errors import Billing, ConfigurationError, ImageError
 from clova_ocr_async.host.paths import alternate_path, normalize_path
 from clova_ocr_async.ledger.opening import open_view, run_exists
@@ -186,6 +187,7 @@ class DryRun:
         preparation = self._loader.preparation
         is_rendered = opened.page is not None and preparation is not None and preparation.render
         if opened.plan is not None or is_rendered:
+            check_decoder(opened)
             return False
         await self._loader.make(opened)
         return True

@@ -188,7 +188,7 @@ class OneShotRun:
 
     def report_cut_short(self) -> None:
         """Print the counts of a run that was cancelled, and the images whose call may have been billed."""
-        if self.counts.done or self._cut_off:
+        if self.counts.done:
             self._print_counts()
         if self._cut_off:
             were = plural(len(self._cut_off), "call was", "calls were")
@@ -213,7 +213,7 @@ class OneShotRun:
         pending = self.counts.statuses["pending"]
         if self.counts.total is None:
             return pending
-        return pending + self.counts.total - self.counts.done - len(self._cut_off)
+        return pending + self.counts.total - self.counts.done
 
     def _take(self, outcome: Outcome[Any]) -> None:
         status = status_of(outcome)
@@ -235,7 +235,7 @@ class OneShotRun:
         error = outcome.error
         # It has a line as well: given back with --from and --retry-ambiguous, the lines send such images again.
         self._cut_off.append(outcome.source)
-        self.counts.add_cut_off(billed=error.billing is Billing.BILLED, maybe_billed=error.maybe_billed)
+        self.counts.add(status_of(outcome), billed=error.billing is Billing.BILLED, maybe_billed=error.maybe_billed)
         self._write(outcome)
 
 

@@ -28,6 +28,7 @@ from clova_ocr_async.cli.terminal.phrases import (
     format_status,
     list_names,
     name_once,
+    nothing_sent,
     quote_run,
     shown_run,
     wrong_folder,
@@ -315,8 +316,7 @@ class ResumableRun:
             status = reader.status()
             if status.total:
                 self._update_bill()
-                idle = not (self.counts.done or self.counts.billed or self.counts.maybe_billed)
-                echo_stderr("nothing was sent" if idle else self.counts.summary())
+                echo_stderr(nothing_sent(status) if self.counts.idle else self.counts.summary())
                 self._print_sent_again(status)
                 echo_stderr(f"the run in {shown_run(settings.run)}: {format_status(status, settings.price)}")
                 self._print_unread(reader, status)

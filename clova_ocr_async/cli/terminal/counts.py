@@ -44,10 +44,6 @@ class Counts:
     def add(self, status: str, *, billed: bool, maybe_billed: int = 0) -> None:
         """Count a finished image and its requests."""
         self.statuses[status] += 1
-        self.add_cut_off(billed=billed, maybe_billed=maybe_billed)
-
-    def add_cut_off(self, *, billed: bool, maybe_billed: int) -> None:
-        """Count the requests of an image whose call was cut off; the image itself is not finished."""
         self.billed += billed
         self.maybe_billed += maybe_billed
 
@@ -55,6 +51,11 @@ class Counts:
     def done(self) -> int:
         """Images that are finished."""
         return self.statuses.total()
+
+    @property
+    def idle(self) -> bool:
+        """True if no image was finished and no call was sent."""
+        return not (self.done or self.billed or self.maybe_billed)
 
     @property
     def unread(self) -> int:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from clova_ocr_async.cli.terminal.phrases import MAX_NAMED, cost
+from clova_ocr_async.cli.terminal.phrases import MAX_NAMED, REFUSED_BEFORE, cost
 from clova_ocr_async.cli.terminal.shell_hints import for_shell
 from clova_ocr_async.client.image_bytes import sent_name
 from clova_ocr_async.errors import Billing
@@ -26,7 +26,7 @@ _HINTS = {
     "answered already": "not sent again",
     "duplicates": "the same bytes under another name, paid once",
     "ambiguous": "maybe billed, not sent without --retry-ambiguous",
-    "refused before": "no picture the service takes, not looked at again without --retry-failed",
+    "refused before": REFUSED_BEFORE,
     "failed, not billed": "not sent without --retry-failed",
     "failed, billed": "not sent without --retry-billed",
     "in flight": "another process has sent them",

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ERRORS_PAGE",
     "MAX_NAMED",
+    "REFUSED_BEFORE",
     "address_of",
     "advice_on",
     "cost",
@@ -37,6 +38,7 @@ __all__ = [
     "format_status",
     "list_names",
     "name_once",
+    "nothing_sent",
     "quote_path",
     "quote_run",
     "resume_command",
@@ -49,6 +51,9 @@ ERRORS_PAGE = "docs/errors.md"
 
 MAX_NAMED = 20
 """Most images that a message names; the results have all of them."""
+
+REFUSED_BEFORE = "no picture the service takes, not looked at again without --retry-failed"
+"""What images are that were refused before."""
 
 # Up to the last @, since a password may hold one.
 _USER_INFO = re.compile(r"(?<=://).*@")
@@ -90,6 +95,15 @@ def format_status(status: RunStatus, price: Decimal | None = None) -> str:
     gone = f" ({status.vanished:,} no longer there)" if status.vanished else ""
     images = f"{plural(status.total, 'image')}: {format_counts(status.images)}{gone}"
     return f"{images}; {bill}{cost(price, status.billed, maybe_billed)}"
+
+
+def nothing_sent(status: RunStatus) -> str:
+    """Return the line of a command that sent nothing, with the reason if all that is left was refused before."""
+    refused = status.images.get("skipped", 0) - status.vanished
+    if status.images.get("pending") or not refused:
+        return "nothing was sent"
+    images = plural(refused, "image was refused before", "images were refused before")
+    return f"nothing was sent; {images}: {REFUSED_BEFORE}"
 
 
 def wrong_folder(run: RunLocation, start: str) -> str:

@@ -20,7 +20,12 @@ from urllib.parse import quote
 
 from clova_ocr_async.errors import LedgerError
 from clova_ocr_async.host.sqlite import enable_wal
-from clova_ocr_async.ledger.sqlite.run_directory import LEDGER, check_hard_links, find_run_directory
+from clova_ocr_async.ledger.sqlite.run_directory import (
+    LEDGER,
+    check_hard_links,
+    check_right_to_write,
+    find_run_directory,
+)
 from clova_ocr_async.ledger.sqlite.schema import is_current_version, migrate
 from clova_ocr_async.protocol.echoed_input import shown_path
 
@@ -104,9 +109,11 @@ def connect(folder: Path, *, reading: bool = False, patience: float = _PATIENCE)
         patience: Seconds that another process may keep it locked, at each statement.
 
     Raises:
-        LedgerError: The file system cannot hold it, or one of its files has a second name.
+        LedgerError: The file system cannot hold it, one of its files has a second name, or the user may not write.
         sqlite3.Error: The file cannot be used.
     """
+    if not reading:
+        check_right_to_write(folder)
     db = _connect_counted(folder / LEDGER, "mode=ro" if reading else "mode=rw")
     try:
         if reading:
@@ -148,7 +155,8 @@ def connect_existing(path: str | os.PathLike[str], check: Callable[[sqlite3.Conn
         check: As in ``migrate``.
 
     Raises:
-        LedgerError: There is none, one of its files has a second name, or this version of the package cannot read it.
+        LedgerError: There is none, one of its files has a second name, the user may not write, or this version of the
+            package cannot read it.
         sqlite3.Error: The file cannot be used.
     """
     folder = find_run_directory(path)

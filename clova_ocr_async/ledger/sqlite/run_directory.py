@@ -17,7 +17,15 @@ from clova_ocr_async.protocol.echoed_input import shown_path
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["LEDGER", "check_hard_links", "create_private", "find_run_directory", "prepare_run_directory", "read_mounts"]
+__all__ = [
+    "LEDGER",
+    "check_hard_links",
+    "check_right_to_write",
+    "create_private",
+    "find_run_directory",
+    "prepare_run_directory",
+    "read_mounts",
+]
 
 logger = logging.getLogger("clova_ocr_async")
 
@@ -117,6 +125,27 @@ def check_hard_links(folder: Path) -> None:
             raise LedgerError(
                 f"{name} in {shown} has {found.st_nlink} names (hard links, as cp -al makes them), and a ledger must "
                 f"have one; remove the other copy, or make a real one (cp -r {shown} COPY) and go on with that"
+            )
+
+
+def check_right_to_write(folder: Path) -> None:
+    """Refuse a run directory that the user may not write to.
+
+    SQLite opens a read-only file all the same, and its later errors are those of a full disk, which passes by itself.
+
+    Args:
+        folder: The run directory; it has a ledger.
+
+    Raises:
+        LedgerError: The directory or the ledger may only be read.
+    """
+    # By the rights with which files are opened, where the system can tell.
+    effective = os.access in os.supports_effective_ids
+    for place in (folder, folder / LEDGER):
+        if not os.access(place, os.W_OK, effective_ids=effective):
+            raise LedgerError(
+                f"{shown_path(os.fspath(place))} may only be read; let your user write to the run directory and its "
+                "files, on a disk that is mounted for writing, then run again"
             )
 
 

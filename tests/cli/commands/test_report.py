@@ -164,6 +164,7 @@ def test_standard_output_takes_a_page(receipts: Path, here: Path) -> None:
         (["--price", "0"], "--price"),
         (["--embed-limit", "-1"], "--embed-limit"),
         (["--pictures", "all"], "--pictures"),
+        (["-o", ""], "an empty name: No such file"),
     ],
 )
 def test_mistakes_are_refused(receipts: Path, here: Path, arguments: list[str], reason: str) -> None:

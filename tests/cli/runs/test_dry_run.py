@@ -3,12 +3,13 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import sys
 from typing import TYPE_CHECKING
 
 import PIL.Image
 from support.commands import clova_ocr, resumable_run
 from support.fakes import FakeTransport, Held
-from support.files import heic, saved_pages
+from support.files import heic, jpeg, saved_pages
 
 from clova_ocr_async.batch.hashing import stamp_of
 from clova_ocr_async.cli.exit_codes import ExitCode
@@ -89,6 +90,22 @@ def test_a_dry_run_names_what_it_assumes(clova: Emulator, tmp_path: Path) -> Non
         "refused before": 1,
         "billable calls": 0,
     }
+
+
+def test_a_dry_run_without_the_library_for_heic(
+    clova: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A HEIC that no installed library decodes is no billable call, and the line that installs one is printed."""
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    monkeypatch.delitem(sys.modules, "clova_ocr_async.pictures.heic", raising=False)
+    (tmp_path / "photo.heic").write_bytes(heic())
+    (tmp_path / "turned.jpg").write_bytes(jpeg(6))
+    command = ("batch", "receipt", tmp_path, "--prepare")
+    dry = clova_ocr(*command, "--dry-run")
+    assert counts_of(dry) == {"images found": 2, "skipped": 1, "billable calls": 1, "to be prepared": 1}
+    assert "a HEIC needs pillow_heif: pip install 'clova-ocr-async[heic]'" in dry.stdout
+    assert clova_ocr(*command).exit_code == 1
+    assert clova.billed.total() == 1
 
 
 def test_a_dry_run_names_the_options_that_read_more(tmp_path: Path) -> None:

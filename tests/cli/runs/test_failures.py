@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -39,6 +40,19 @@ async def test_a_file_of_failures_that_cannot_be_written_ends_nothing(
     code = await resumable_run(run, transport=FakeTransport()).run([str(scans / "0.png")])
     assert code is ExitCode.SOME_FAILED
     assert f"cannot write to {run / FAILURES}: " in capsys.readouterr().err
+
+
+def test_a_command_that_sends_nothing_names_what_was_refused(clova: Emulator, scans: Path, run: Path) -> None:
+    """A command that has nothing to send names the images that were refused before, in the words of a dry run."""
+    aged(scans / "a.png", b"no image")
+    command = ("batch", "receipt", scans, "--run", run)
+    clova_ocr(*command)
+    requests = clova.requests
+    why = "no picture the service takes, not looked at again without --retry-failed"
+    idle = clova_ocr("batch", "receipt", "--run", run, "--retry-billed")
+    assert f"nothing was sent; 1 image was refused before: {why}\n" in idle.stderr
+    assert re.search(f"^refused before +1  {why}$", clova_ocr(*command, "--dry-run").stdout, re.MULTILINE)
+    assert clova.requests == requests
 
 
 def test_what_was_not_read_is_named_and_listed_for_another_run(clova: Emulator, scans: Path, run: Path) -> None:

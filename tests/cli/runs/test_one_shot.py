@@ -137,7 +137,7 @@ async def test_an_output_that_fails_finishes_what_is_under_way_and_sends_no_more
 async def test_an_interrupt_writes_what_was_answered_and_names_what_is_ambiguous(
     receipts: list[InputFile], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Answers that wait for their turn are written; calls that were cut off are counted by what they may have cost."""
+    """Answers that wait for their turn are written; images whose call was cut off are counted as their lines say."""
     settled = asyncio.Event()
     ended: list[Event] = []
     failures = [FAILED]
@@ -169,7 +169,7 @@ async def test_an_interrupt_writes_what_was_answered_and_names_what_is_ambiguous
             await reading
     printed = capsys.readouterr().err
     assert output.read_bytes().count(b'"succeeded"') == 28
-    assert "28 images: 28 succeeded; 29 calls billed, 2 maybe billed" in printed
+    assert "30 images: 28 succeeded, 1 ambiguous, 1 failed; 29 calls billed, 2 maybe billed" in printed
     assert f"2 calls were in flight and may have been paid: {receipts[0].path}, {receipts[1].path}\n" in printed
 
 

@@ -1,6 +1,10 @@
 from __future__ import annotations
 
+import pytest
+
 from clova_ocr_async.cli.terminal.counts import Counts
+from clova_ocr_async.cli.terminal.phrases import REFUSED_BEFORE, nothing_sent
+from clova_ocr_async.ledger.run_status import RunStatus
 
 
 class Clock:
@@ -29,3 +33,19 @@ def test_a_tally_shows_how_far_it_is_and_how_long_it_takes() -> None:
     assert counts.summary() == "2 images: 1 succeeded, 1 ambiguous; 1 call billed, 3 maybe billed; 10.0 s, 0.2/s"
     clock.now = 100.0
     assert "1 min 40 s" in counts.summary()
+
+
+@pytest.mark.parametrize(
+    ("images", "vanished", "reason"),
+    [
+        ({"succeeded": 2}, 0, ""),
+        ({"skipped": 2, "pending": 1}, 0, ""),
+        ({"skipped": 2}, 2, ""),
+        ({"skipped": 3}, 1, "; 2 images were refused before: "),
+        ({"skipped": 1, "succeeded": 2}, 0, "; 1 image was refused before: "),
+    ],
+)
+def test_refused_images_are_the_reason_why_nothing_was_sent(images: dict[str, int], vanished: int, reason: str) -> None:
+    """Only pictures that were refused before explain it, not files that are gone, and not while other images wait."""
+    status = RunStatus(images, images, 0, 0, 0, 0, "full", None, (), vanished=vanished)
+    assert nothing_sent(status) == f"nothing was sent{reason}{REFUSED_BEFORE if reason else ''}"

@@ -64,8 +64,11 @@ def test_a_second_signal_cuts_off_and_names(twelve_scans: Path, number: signal.S
         process.send_signal(number)
         finishing(process)
         process.send_signal(number)
-        _, printed = process.communicate(timeout=30)
+        lines, printed = process.communicate(timeout=30)
     assert process.returncode == 130
+    assert lines.count(b'"status":"ambiguous"') == 4
+    assert b"4 ambiguous; 0 calls billed, 4 maybe billed; " in printed
+    assert b"\n8 images were not sent\n" in printed
     assert f"4 calls were in flight and may have been paid: {twelve_scans}/".encode() in printed
     assert printed.endswith(b"interrupted\n")
 
