@@ -116,7 +116,7 @@ async def test_no_message_raises(tmp_path: Path) -> None:
             ("a.png", "id-card"),
             ("a.png", "recipt"),
         )
-    assert [row["status"] for row in rows] == ["skipped"] * 5 + ["failed"] * 2
+    assert [row["status"] for row in rows] == ["skipped"] * 5 + ["pending"] * 2
     assert all(row["error"] and row["result"] is None and row["billed"] is False for row in rows)
     assert "none of receipt, credit-card" in rows[-1]["error"]
     assert transport.sent == []
@@ -128,7 +128,7 @@ async def test_a_message_of_other_values_ends_nothing(tmp_path: Path, caplog: py
     task = recognize_task(broker, make_client=lambda: faked(transport), ledger=tmp_path / "run")
     async with started(broker):
         rows = await rows_of(task, (5, "receipt"), (None, "receipt"), (["a.png"], "receipt"), ("a.png", ["receipt"]))
-    assert [(row["source"], row["status"]) for row in rows] == [(None, "skipped")] * 3 + [("a.png", "failed")]
+    assert [(row["source"], row["status"]) for row in rows] == [(None, "skipped")] * 3 + [("a.png", "pending")]
     assert rows[0]["error"] == "ImageError: the path is a int; it must be the path of a file"
     assert "ended the batch" not in caplog.text
 
