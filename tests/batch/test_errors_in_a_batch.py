@@ -123,6 +123,26 @@ async def test_a_source_cancelled_from_within(kind: str, count: int) -> None:
     assert tasks() == 1
 
 
+class _MoreThanAnError(BaseException):
+    """An exception like the one by which pytest.fail ends a test."""
+
+
+@pytest.mark.parametrize("count", [0, 3])
+async def test_more_than_an_error_of_an_async_source(count: int) -> None:
+    """A BaseException of an async source is raised when the images before it have come out; the batch does not hang."""
+
+    async def broken() -> AsyncGenerator[Image]:
+        for image in pictures(count):
+            yield image
+        raise _MoreThanAnError
+
+    found = []
+    with pytest.raises(_MoreThanAnError):
+        async with asyncio.timeout(30) as limit, dispatcher().dispatch(broken(), Receipt) as outcomes:
+            found = [outcome async for outcome in outcomes]
+    assert (len(found), limit.expired(), tasks()) == (count, False, 1)
+
+
 class _CancelledSlots(LocalSlots):
     """Slots that raise a cancellation of their own, as those that wait for a cancelled task do."""
 

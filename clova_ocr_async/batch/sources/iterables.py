@@ -148,7 +148,8 @@ class AsyncSource:
             while not self._stopped:
                 await self._answer_request(await self._requests.get())
         finally:
-            self._stopped = self._closing = True
+            self._closing = True
+            self.stop()  # also for a pull that would wait for ever: more than an Exception has ended the iterable
             if (close := getattr(self._iterator, "aclose", None)) is not None:
                 await close()
 
