@@ -133,7 +133,11 @@ class Workers:
                 return progress.known_outcome or Failure(image.source, self._stop.unsent())
             if progress.known_outcome is not None:
                 self._outbox.note_cut_off(image, progress.known_outcome)
-            raise
+            if progress.task.cancelling() or self._stop.state is StopState.CUT_OFF:
+                raise
+            # Nobody has cancelled this task: it would end quietly, and the image would come out nowhere.
+            self._stop.fail(RuntimeError("the work on an image was cancelled from within, as by slots of your own"))
+            return None
         except ClovaOCRError as error:  # of the ledger
             return Failure(image.source, self._stop.note_error(without_frames(error)))  # frames here have the image
         except Exception as error:  # noqa: BLE001 - of slots, transports or images of the caller's own

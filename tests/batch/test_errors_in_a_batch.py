@@ -11,10 +11,12 @@ from support.fakes import (
     SPENT,
     FakeTransport,
     Sent,
+    domain,
     error,
 )
 
-from clova_ocr_async.batch import Failure, Success
+from clova_ocr_async.batch import BatchDispatcher, Failure, Success
+from clova_ocr_async.client import ClovaOCRClient
 from clova_ocr_async.documents import Receipt
 from clova_ocr_async.errors import (
     AuthenticationError,
@@ -22,9 +24,11 @@ from clova_ocr_async.errors import (
     QuotaExceededError,
 )
 from clova_ocr_async.protocol.image import Image
+from clova_ocr_async.slots import LocalSlots
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Generator
+    from pathlib import Path
 
     from clova_ocr_async.protocol.response import HTTPResponse
 
@@ -98,19 +102,62 @@ async def test_a_defect_is_raised_unchanged() -> None:
     assert tasks() == 1
 
 
-async def test_a_source_cancelled_from_within() -> None:
-    """A source that is cancelled by its own doing ends the batch with an error, not silently."""
+class _Cancelled(Source):
+    """A source that raises a cancellation of its own, as the result of a cancelled task does."""
 
-    async def cancelled() -> AsyncGenerator[Image]:
-        yield Image(JPEG)
+    def __iter__(self) -> Generator[Image]:
+        yield from super().__iter__()
         raise asyncio.CancelledError
 
+
+@either
+@pytest.mark.parametrize("count", [0, 1, 9])
+async def test_a_source_cancelled_from_within(kind: str, count: int) -> None:
+    """A source that is cancelled by its own doing ends the batch with an error, not silently."""
     found = []
-    async with dispatcher().dispatch(cancelled(), Receipt) as outcomes:
+    async with asyncio.timeout(30), dispatcher().dispatch(both(_Cancelled(count), kind), Receipt) as outcomes:
         with pytest.raises(RuntimeError, match="cancelled from within"):  # noqa: PT012 - what comes before the error counts
             async for outcome in outcomes:
                 found.append(outcome)  # noqa: PERF401 - what came before the error
-    assert len(found) == 1
+    assert len(found) == count
+    assert tasks() == 1
+
+
+class _MoreThanAnError(BaseException):
+    """An exception like the one by which pytest.fail ends a test."""
+
+
+@pytest.mark.parametrize("count", [0, 3])
+async def test_more_than_an_error_of_an_async_source(count: int) -> None:
+    """A BaseException of an async source is raised when the images before it have come out; the batch does not hang."""
+
+    async def broken() -> AsyncGenerator[Image]:
+        for image in pictures(count):
+            yield image
+        raise _MoreThanAnError
+
+    found = []
+    with pytest.raises(_MoreThanAnError):
+        async with asyncio.timeout(30) as limit, dispatcher().dispatch(broken(), Receipt) as outcomes:
+            found = [outcome async for outcome in outcomes]
+    assert (len(found), limit.expired(), tasks()) == (count, False, 1)
+
+
+class _CancelledSlots(LocalSlots):
+    """Slots that raise a cancellation of their own, as those that wait for a cancelled task do."""
+
+    def slot(self, *_: object) -> Any:
+        raise asyncio.CancelledError
+
+
+@pytest.mark.parametrize("recorded", [False, True])
+async def test_slots_cancelled_from_within(recorded: bool, tmp_path: Path) -> None:
+    """Slots that are cancelled by their own doing end the batch with an error: no image is lost silently."""
+    client = ClovaOCRClient(domain(), transport=FakeTransport(), slots=_CancelledSlots(4))
+    batch = BatchDispatcher(client, ledger=tmp_path / "run" if recorded else None).dispatch(pictures(9), Receipt)
+    async with asyncio.timeout(30), client, batch as outcomes:
+        with pytest.raises(RuntimeError, match="cancelled from within"):
+            await anext(outcomes)
 
 
 @either

@@ -20,6 +20,8 @@ SINGLE_IMAGES = (str, os.PathLike, bytes, bytearray, memoryview, Image)
 EXHAUSTED: Any = object()
 """The return value of ``pull`` when there is nothing left."""
 
+_CANCELLED_ITSELF = "the iterable of images was cancelled from within"
+
 
 @runtime_checkable
 class Source(Protocol):
@@ -69,7 +71,11 @@ class SyncSource:
     async def pull(self) -> Any:
         """Return the next item."""
         # In the loop and not in a thread: the iterable may be tied to its thread, as the cursor of a database is.
-        return next(self._iterator, EXHAUSTED)
+        try:
+            return next(self._iterator, EXHAUSTED)
+        except asyncio.CancelledError:
+            # Such as the result of a cancelled task: it would end this worker alone, and the batch without the rest.
+            raise RuntimeError(_CANCELLED_ITSELF) from None
 
     def stop(self) -> None:
         """Do nothing: a pull never waits."""
@@ -142,7 +148,8 @@ class AsyncSource:
             while not self._stopped:
                 await self._answer_request(await self._requests.get())
         finally:
-            self._stopped = self._closing = True
+            self._closing = True
+            self.stop()  # also for a pull that would wait for ever: more than an Exception has ended the iterable
             if (close := getattr(self._iterator, "aclose", None)) is not None:
                 await close()
 
@@ -158,7 +165,7 @@ class AsyncSource:
                 raise
             # A cancellation that the iterable raises itself must not pass for one of the task that pulls.
             own = isinstance(error, asyncio.CancelledError)
-            failure = RuntimeError("the iterable of images was cancelled from within") if own else error
+            failure = RuntimeError(_CANCELLED_ITSELF) if own else error
             answer.set_exception(failure)
             return
         if not answer.done():

@@ -85,6 +85,9 @@ def image_in_record(line: bytes) -> ListedImage:
 def _image_of(record: _Record, columns: Any, *, is_own: bool) -> ListedImage:
     if record.path is not None and record.source is not None:
         raise ConfigurationError("it has a path and a source; leave one of them out")
+    # Before anything is paid: no table could be written of a run that holds others.
+    if columns is not None and not isinstance(columns, dict):
+        raise ConfigurationError(f"columns is a {type(columns).__name__}; it must be an object, or be left out")
     key, value = ("source", record.source) if record.path is None else ("path", record.path)
     return ListedImage(
         named_path(key, value, record.source_bytes),

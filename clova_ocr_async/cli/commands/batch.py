@@ -7,7 +7,6 @@ import itertools
 import os
 import sys
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -302,7 +301,8 @@ def _check_unpaid(file: str, manifest: Manifest, run: RunLocation | None, option
     from clova_ocr_async.errors import ConfigurationError
 
     # The run's own list of failures, read into the same run: its ledger knows what was paid, and asks for the option.
-    if isinstance(run, str) and Path(file).resolve().parent == Path(run).resolve():
+    # Not by Path.resolve, which raises for a loop of links.
+    if isinstance(run, str) and os.path.dirname(os.path.realpath(file)) == os.path.realpath(run):  # noqa: PTH120
         return
     use = "go on with the run they are of, with --run RUN" if run is None else "use the run they are of"
     payer = "this command" if run is None else "this run"

@@ -134,6 +134,19 @@ def test_an_empty_manifest_lists_nothing(write: Callable[[bytes], Path], content
     assert names(write(content)) == []
 
 
+@pytest.mark.parametrize("columns", ["canary", ["canary"], 1, ""])
+def test_a_record_whose_columns_are_no_object(write: Callable[[bytes], Path], columns: object) -> None:
+    """Columns that no table can show are refused before anything is paid, and not repeated."""
+    record = {"source": "a.jpg", "status": "failed", "sha256": None, "columns": columns}
+    manifest = write(json.dumps(record).encode())
+    with pytest.raises(ConfigurationError) as refused:
+        names(manifest)
+    kind = type(columns).__name__
+    assert str(refused.value) == f"{manifest}, line 1: columns is a {kind}; it must be an object, or be left out"
+    record["columns"] = None
+    assert names(write(json.dumps(record).encode())) == ["a.jpg"]
+
+
 @pytest.mark.parametrize(
     "line",
     [

@@ -123,6 +123,18 @@ def test_what_a_list_names_as_paid_is_not_paid_again_without_being_asked(clova: 
     assert clova.billed.total() == 2
 
 
+@pytest.mark.parametrize("dry", [[], ["--dry-run"]], ids=["run", "dry"])
+def test_a_run_that_is_a_loop_of_links_is_an_error_with_a_list_too(
+    clova: Emulator, tmp_path: Path, dry: list[str]
+) -> None:
+    """Whether a list lies in the run is asked of a path that leads nowhere as well."""
+    (tmp_path / "loop").symlink_to("loop")
+    result = clova_ocr("batch", "receipt", "--from", "-", "--run", "loop", *dry, stdin=b"a.png\n")
+    assert "error: loop: " in result.stderr
+    assert "symbolic links" in result.stderr
+    assert clova.requests == 0
+
+
 @pytest.mark.usefixtures("clova")
 def test_a_retry_without_a_list_needs_a_run() -> None:
     """Without a list that shows a payment, an option that pays again has nothing to print."""
