@@ -106,8 +106,13 @@ async def test_a_page_without_the_token_shows_a_sentence_and_no_data(review: Rev
     context = await browser.new_context()
     page = await context.new_page()
     await page.goto(review.address.partition("#")[0])
-    await expect(page.locator("#broken")).to_contain_text("open the address that the command has printed")
+    await expect(page.locator("#broken")).to_have_text(
+        "The server does not accept this page. Open the address that the command printed."
+    )
     await expect(page.locator("#app")).to_be_hidden()
+    await page.evaluate("localStorage.setItem('clova-report-language', 'ko')")
+    await page.reload()
+    await expect(page.locator("#broken")).to_contain_text("서버가 이 페이지의 접속을 거부했습니다.")
     await context.close()
 
 

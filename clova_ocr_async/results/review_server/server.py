@@ -240,7 +240,7 @@ class ReviewServer:
     @web.middleware
     async def _guarded(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         if (refusal := self._refusal(request)) is not None:
-            return _problem(403, refusal)
+            return _json(403, {"error": refusal, "refused": True})  # by which the page words it in its own language
         try:
             return await handler(request)
         except ConflictError as error:

@@ -259,8 +259,8 @@ function away() {
 
 function problemText(answer) {
   if (answer.status === 0) return away();
+  if (answer.data?.refused) return say("review.refused");
   const problem = answer.data?.error;
-  if (answer.status === 403 && !problem) return say("review.refused");
   return say("review.problem", { problem: String(problem || answer.text || answer.status).slice(0, 300) });
 }
 
