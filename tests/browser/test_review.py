@@ -106,8 +106,13 @@ async def test_a_page_without_the_token_shows_a_sentence_and_no_data(review: Rev
     context = await browser.new_context()
     page = await context.new_page()
     await page.goto(review.address.partition("#")[0])
-    await expect(page.locator("#broken")).to_contain_text("open the address that the command has printed")
+    await expect(page.locator("#broken")).to_have_text(
+        "The server does not accept this page. Open the address that the command printed."
+    )
     await expect(page.locator("#app")).to_be_hidden()
+    await page.evaluate("localStorage.setItem('clova-report-language', 'ko')")
+    await page.reload()
+    await expect(page.locator("#broken")).to_contain_text("서버가 이 페이지의 접속을 거부했습니다.")
     await context.close()
 
 
@@ -138,6 +143,61 @@ async def test_a_field_is_confirmed_and_a_document_done_and_both_undone(review: 
     await expect(line.locator(".judged")).to_have_count(0)
     await tab.keyboard.press("u")
     await expect(tab.locator("#announcement")).to_have_text("Nothing to undo in this tab.")
+
+
+async def test_to_confirm_a_field_saves_what_was_typed(review: Review) -> None:
+    """Who types a value and presses the button Confirm, or its key, has saved the value that the box shows."""
+    tab = review.tab
+    line = await opened(tab, NAME)
+    await line.get_by_role("textbox").fill("typed name")
+    await tab.get_by_role("button", name="Confirm").click()
+    await expect(line.locator(".value")).to_have_text("typed name")
+    await expect(line.locator(".judged")).to_contain_text("corrected by Minji")
+
+
+async def test_a_value_of_two_lines_is_confirmed_as_it_is(review: Review) -> None:
+    """An input box shows a value without its line ends; Enter alone does not take them out of the value."""
+    tab = review.tab
+    line = await opened(tab, NAME)
+    await tab.evaluate("() => { rows[state.open].fields[0].t = 'one\\ntwo'; opened.row = null; render(); }")
+    await expect(line.get_by_role("textbox")).to_have_value("onetwo")
+    async with tab.expect_request("**/api/*") as sent:
+        await line.get_by_role("textbox").press("Enter")
+    request = await sent.value
+    assert request.url.endswith("/api/confirm")
+    assert (request.post_data_json or {})["old"] == "one\ntwo"
+
+
+async def test_a_document_with_text_that_is_not_saved_is_not_done(review: Review) -> None:
+    """The key that finishes a document leads to the field whose typed text would be left behind; Esc lets it go."""
+    tab = review.tab
+    line = await opened(tab, NAME)
+    await line.get_by_role("textbox").fill("typed name")
+    await opened(tab, BRANCH)
+    await tab.keyboard.press("d")
+    await expect(tab.locator("#announcement")).to_contain_text("text that is not saved")
+    await expect(line.get_by_role("textbox")).to_be_focused()
+    await expect(tab.locator("#done-button")).to_have_attribute("aria-pressed", "false")
+    await tab.keyboard.press("Escape")
+    await tab.keyboard.press("d")
+    await expect(tab.locator("#done-button")).to_have_attribute("aria-pressed", "true")
+
+
+async def test_a_field_without_a_doubt_leads_on_as_well(review: Review) -> None:
+    """Enter on a field that was not doubtful goes to the first doubtful field, and not to the end of the queue."""
+    tab = review.tab
+    find = """() => {
+      const fields = rows.flatMap((row) => (row.fields || []).map((field, index) => [row.n, index, field]));
+      const sure = ([n, index, field]) => !field.m && !field.why && scoreOf(rows[n], index) > 1.95;
+      return [...fields.find(sure).slice(0, 2), doubtfulFields().length];
+    }"""
+    n, field, doubts = await tab.evaluate(find)
+    assert doubts > 0
+    await tab.evaluate("([open, field]) => go({ open, field })", [n, field])
+    box = tab.locator(f"#fields .field[data-index='{field}']").get_by_role("textbox")
+    await box.fill("another value")
+    await box.press("Enter")
+    await expect(tab.locator("#queue-place")).to_contain_text("doubtful 1 /")
 
 
 async def test_the_summary_counts_what_is_left(review: Review) -> None:

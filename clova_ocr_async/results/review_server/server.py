@@ -12,6 +12,7 @@ No path, and no other name of a file, is ever taken from a request.
 from __future__ import annotations
 
 import asyncio
+import logging
 import secrets
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
 
 import msgspec
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from clova_ocr_async.errors import ClovaOCRError, ConfigurationError, ImageError, RedactionError
 from clova_ocr_async.results.review_server.problems import ConflictError, HiddenError, InvalidChangeError, UnknownError
@@ -172,7 +174,7 @@ class ReviewServer:
         application.router.add_get("/api/corrections", self._corrections)
         for name, kind in _CHANGES.items():
             application.router.add_post(f"/api/{name}", partial(self._change, kind=kind))
-        self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=self._patience)
+        self._runner = web.AppRunner(application, access_log=None, logger=_log(), shutdown_timeout=self._patience)
         try:
             await self._runner.setup()
             await self._in_thread(self._enter)
@@ -238,7 +240,7 @@ class ReviewServer:
     @web.middleware
     async def _guarded(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         if (refusal := self._refusal(request)) is not None:
-            return _problem(403, refusal)
+            return _json(403, {"error": refusal, "refused": True})  # by which the page words it in its own language
         try:
             return await handler(request)
         except ConflictError as error:
@@ -301,6 +303,20 @@ class ReviewServer:
             raise InvalidChangeError(f"the change is not of the right form: {error}") from None
         changed = await self._in_thread(lambda: body.make(self._session))
         return _json(200, {"row": changed.row, "id": changed.number, "copies": changed.copies})
+
+
+def _log() -> logging.Logger:
+    """Return the logger of a server: requests that are no HTTP are answered, and are no errors of the server."""
+    logger = logging.getLogger(__name__)
+    logger.addFilter(_is_own_error)  # once, however often it is added
+    return logger
+
+
+def _is_own_error(record: logging.LogRecord) -> bool:
+    # Every program, and every web page by an address that is too long, can have the parser raise one. Its text repeats
+    # bytes of the request.
+    error = record.exc_info[1] if record.exc_info else None
+    return not isinstance(error, HttpProcessingError | web.RequestPayloadError)
 
 
 async def _protect(_: web.Request, response: web.StreamResponse) -> None:

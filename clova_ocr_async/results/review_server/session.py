@@ -18,13 +18,7 @@ from clova_ocr_async.documents.fields import objects_of, with_texts
 from clova_ocr_async.errors import LedgerError
 from clova_ocr_async.host.plural import plural
 from clova_ocr_async.ledger.corrections import Change, ChangeKind, CorrectionConflictError
-from clova_ocr_async.results.corrections import (
-    Review,
-    answer_path,
-    answer_texts,
-    iso_time,
-    review_of,
-)
+from clova_ocr_async.results.corrections import Review, answer_path, answer_texts, iso_time, review_of
 from clova_ocr_async.results.possible_copies import PossibleCopies
 from clova_ocr_async.results.redaction import rule_at
 from clova_ocr_async.results.report.pictures import shows_unread
@@ -295,7 +289,7 @@ class ReviewSession:
 
     def _change_field(self, number: int, kind: ChangeKind, path: str, old: str | None, new: str | None) -> Changed:
         reading = self.reading(number)
-        answered = self._answered(reading, path)
+        answered = self._answered(reading, path, kind)
 
         def change(review: Review) -> Change:
             value = review.fields[path].value if path in review.fields else answered
@@ -305,14 +299,18 @@ class ReviewSession:
 
         return self._append(number, change)
 
-    def _answered(self, reading: Reading, path: str) -> str:
+    def _answered(self, reading: Reading, path: str, kind: ChangeKind) -> str:
         """Return the answer's value of a field that a person may change."""
         recognition, shown = reading.recognition, reading.shown
         if recognition is None:
             raise InvalidChangeError("the image has no answer, so there is nothing to correct")
         field = next((field for field in recognition.fields() if field.path == path), None)
-        if field is None and not any(
-            found == path for found, _ in objects_of(with_texts(recognition.document, {path: "x"}))
+        # A part of another shape than the document's is no field that a text could be given to, but can be judged.
+        seen = kind is ChangeKind.CONFIRM and path in reading.judgement.reasons
+        if (
+            field is None
+            and not seen
+            and not any(found == path for found, _ in objects_of(with_texts(recognition.document, {path: "x"})))
         ):
             raise InvalidChangeError("the document has no such field")
         if self._options.policy is not None:

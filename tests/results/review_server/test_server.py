@@ -364,6 +364,39 @@ async def test_a_request_without_an_end_does_not_hold_the_server(store: Store) -
     writer.close()
 
 
+@pytest.mark.parametrize(
+    "request_text",
+    [
+        f"GET /{'a' * 9000} HTTP/1.1\nHost: 127.0.0.1:PORT\n\n",
+        f"GET / HTTP/1.1\nHost: 127.0.0.1:PORT\nX-Long: {'a' * 9000}\n\n",
+        "GET / HTTP/9.9\n\n",
+        (
+            f"POST /api/undo HTTP/1.1\nHost: 127.0.0.1:PORT\nX-Review-Token: {TOKEN}\nConnection: close\n"
+            "Content-Type: application/json\nContent-Encoding: gzip\nContent-Length: 5\n\nhello"
+        ),
+    ],
+)
+async def test_a_request_that_cannot_be_parsed_leaves_no_traceback(
+    server: ReviewServer, caplog: pytest.LogCaptureFixture, request_text: str
+) -> None:
+    """A web page of any site can send an address that is too long; it is refused, and the terminal shows nothing."""
+    assert " 400 " in (await raw(server, request_text)).partition("\r")[0]
+    assert [record.message for record in caplog.records] == []
+
+
+async def test_an_error_of_the_server_itself_is_logged(store: Store, caplog: pytest.LogCaptureFixture) -> None:
+    """A fault of the program is not hidden with those of requests."""
+
+    def broken(_: Reading) -> bytes:
+        raise ZeroDivisionError
+
+    maker = partial(reviewing, store)
+    async with ReviewServer(maker, SHELL, broken, make_token=lambda _: TOKEN) as server:
+        await server.loaded()
+        assert (await ask(server, "/api/picture?n=0"))[0] == 500
+    assert any(record.exc_info and record.exc_info[0] is ZeroDivisionError for record in caplog.records)
+
+
 async def test_a_tab_that_is_closed_in_the_middle_leaves_no_trace(
     server: ReviewServer, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -221,6 +221,20 @@ async def test_a_field_that_was_not_read_may_be_written(store: Store) -> None:
         assert session.corrections()[0]["old"] == ""
 
 
+@pytest.mark.parametrize("masked", [True, False])
+async def test_a_part_of_an_unexpected_shape_is_confirmed(store: Store, masked: bool) -> None:
+    """The page lists it as doubtful, so a person can settle the doubt, although there is no value to correct."""
+    await read(store, "a.jpg", result=RECEIPT | {"subResults": "none"})
+    part = "images[0].receipt.result.subResults"
+    with reviewing(store, masked=masked) as session:
+        assert "why" in field_of(plain(session.row(0)), part)
+        with pytest.raises(InvalidChangeError, match="no such field"):
+            session.correct(0, part, "", "1")
+        row = plain(session.confirm(0, part, "").row)
+        assert field_of(row, part)["confirmed"] | MINJI == field_of(row, part)["confirmed"]
+        assert row["review"]["left"] == 2
+
+
 @pytest.mark.parametrize(
     "path", ["", "result", "result.unknown", "result.storeInfo.tel[7]", "__class__", "../../etc/passwd"]
 )

@@ -19,7 +19,7 @@ const KEYS = [
     does: "confirm",
     hint: true,
     where: "review",
-    run: () => state.field !== null && confirmField(state.open, state.field),
+    run: () => state.field !== null && saveField(state.open, state.field),
   },
   { key: "d", does: "done", hint: true, where: "review", run: setDone },
   { key: "u", does: "undo", where: "review", run: undo },

@@ -200,10 +200,21 @@ function onInputKey(event, n, index, input) {
   }
 }
 
+/** Return a text as an input box holds it: without the ends of lines. */
+function inOneLine(text) {
+  return text.replace(/[\r\n]/g, "");
+}
+
+/** Return what was typed for a field and not saved; undefined where that is nothing else than its value. */
+function draftOf(row, index) {
+  const draft = review.drafts.get(draftKey(row, index));
+  return draft === inOneLine(valueOf(row.fields[index])) ? undefined : draft;
+}
+
 /** Save what the input box holds, or confirm what was read where it holds just that; then go to the next doubt. */
-async function saveField(n, index, text) {
+async function saveField(n, index, text = draftOf(rows[n], index) ?? valueOf(rows[n].fields[index])) {
   const field = rows[n].fields[index];
-  if (text === valueOf(field)) await confirmField(n, index);
+  if (inOneLine(text) === inOneLine(valueOf(field))) await confirmField(n, index);
   else await change("/api/correct", { n, path: field.p, old: valueOf(field), new: text }, index);
 }
 
@@ -216,6 +227,7 @@ async function confirmField(n, index) {
 /** Have the server change a field, and take its row over; an answer other than yes leaves the text where it is. */
 async function change(path, body, index) {
   const here = { n: body.n, field: index, score: scoreOf(rows[body.n], index) };
+  const doubtful = doubtfulFields().some((entry) => entry.n === here.n && entry.field === index);
   const typing = document.activeElement?.tagName === "INPUT";
   const answer = await ask(path, body);
   const present = answer.data?.row ? valueOf(answer.data.row.fields[index]) : null;
@@ -224,7 +236,7 @@ async function change(path, body, index) {
     review.drafts.delete(draftKey(rows[body.n], index));
     if (answer.status === 200) remember(answer.data.id);
     takeRows(answer.data);
-    goOn(here, typing);
+    goOn(here, doubtful, typing);
     return;
   }
   if (body.new !== undefined) review.drafts.set(draftKey(rows[body.n], index), body.new);
@@ -232,9 +244,10 @@ async function change(path, body, index) {
   showProblem(body.n, index, answer.status === 409 ? say("review.conflict", { value: present }) : problemText(answer));
 }
 
-/** Go to the next doubtful field, unless the person has gone elsewhere meanwhile. */
-function goOn(saved, typing) {
-  stepDoubtful.last = saved;
+/** Go to the next doubtful field, unless the person has gone elsewhere meanwhile. The place in the queue stays where the
+    saved field was not part of it. */
+function goOn(saved, doubtful, typing) {
+  if (doubtful) stepDoubtful.last = saved;
   const moved = state.open === saved.n && state.field === saved.field && stepDoubtful(1);
   announce(say(moved || doubtfulFields().length ? "review.saved" : "review.saved_last"));
   if (moved && typing) focusInput();
@@ -246,8 +259,8 @@ function away() {
 
 function problemText(answer) {
   if (answer.status === 0) return away();
+  if (answer.data?.refused) return say("review.refused");
   const problem = answer.data?.error;
-  if (answer.status === 403 && !problem) return say("review.refused");
   return say("review.problem", { problem: String(problem || answer.text || answer.status).slice(0, 300) });
 }
 
@@ -286,6 +299,13 @@ function focusInput() {
 
 async function setDone() {
   const row = rows[state.open];
+  const unsaved = (row.fields || []).findIndex((_, index) => draftOf(row, index) !== undefined);
+  if (!row.review?.done && unsaved >= 0) {
+    go({ field: unsaved });
+    focusInput();
+    announce(say("review.unsaved"));
+    return;
+  }
   const answer = await ask("/api/done", { n: row.n, done: !row.review?.done });
   if (answer.status !== 200) {
     announce(problemText(answer));
