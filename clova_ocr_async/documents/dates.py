@@ -19,8 +19,8 @@ __all__ = ["date_from_parts", "date_from_text", "in_another_half", "time_from_pa
 _LAST_YEAR_OF_2000S = 68  # as POSIX reads two digits
 _NOON = 12
 
-_YEAR = re.compile(r"\s*(?:[0-9]{4}|[0-9]{2})\s*")
-_PART = re.compile(r"\s*[0-9]{1,2}\s*")
+_YEAR = re.compile(r"[0-9]{4}|[0-9]{2}")
+_PART = re.compile(r"[0-9]{1,2}")
 
 # Years of an era, which are not years of the common calendar.
 # Source: Unicode CLDR 48 (2025-10), Japanese eras and their letters; Korea counted from 단기 1 (2333 BC) until 1961.
@@ -77,11 +77,12 @@ def date_from_parts(year: str | None, month: str | None, day: str | None, text: 
         day: One or two digits.
         text: The text of the parts; if it names an era, two digits are not a year of the common calendar.
     """
-    years, months, days = year or "", month or "", day or ""
+    # Stripped before: int() strips fewer characters than a pattern takes for blanks, and raises for the others.
+    years, months, days = ((part or "").strip() for part in (year, month, day))
     if not (_YEAR.fullmatch(years) and _PART.fullmatch(months) and _PART.fullmatch(days)):
         return None
     number = int(years)
-    if len(years.strip()) == len("24"):
+    if len(years) == len("24"):
         # "00" stands for a part that was not read.
         if number == 0 or _ERA.search(normalize_text(text or "")):
             return None
@@ -108,7 +109,7 @@ def date_from_text(text: str | None) -> dt.date | None:
 def time_from_parts(hour: str | None, minute: str | None, second: str | None) -> dt.time | None:
     """Return the time of three parts, a missing second as 0; None without hour and minute, or if impossible."""
     # Many receipts print no seconds.
-    hours, minutes, seconds = hour or "", minute or "", text_or_none(second) or "0"
+    hours, minutes, seconds = ((part or "").strip() for part in (hour, minute, text_or_none(second) or "0"))
     if not (_PART.fullmatch(hours) and _PART.fullmatch(minutes) and _PART.fullmatch(seconds)):
         return None
     try:

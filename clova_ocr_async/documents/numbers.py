@@ -39,7 +39,8 @@ _MEASURES = ("kg", "ml", "cc")
 
 # Signs before a number; a triangle is a minus, as are brackets around it.
 # Source: keihi.com/column/18457 (2024), signs of negative numbers in Japanese accounts; Korean ones use the same.
-_SIGNS = "-△▲+"
+_MINUS_SIGNS = "-△▲"
+_SIGNS = f"{_MINUS_SIGNS}+"
 
 
 def _any_of(*tables: tuple[str, ...]) -> str:
@@ -57,6 +58,7 @@ _WHOLE_TEXT = re.compile(
 _SPREAD_THOUSANDS = re.compile(r"(?<=[0-9])(?:\s+,\s*|,\s+)(?=[0-9]{3}(?![0-9]))")
 _FORMATTED = re.compile(r"[-+]?[0-9]+(?:\.[0-9]+)?")
 _PLAIN = re.compile(r"[0-9]+")
+_DIGIT = re.compile(r"[0-9]")
 _UNSIGNED = re.compile(r"[0-9.,]*")
 _ONE_GROUP = re.compile(r"[1-9][0-9]{0,2}[.,][0-9]{3}")
 _THOUSANDS = re.compile(r"[1-9][0-9]{0,2}(?:(?:\.[0-9]{3})+|(?:,[0-9]{3})+)")
@@ -95,7 +97,7 @@ def decimal_from_text(text: str) -> Decimal | None:
 # A table and the checks of a receipt ask for the same numbers again.
 @functools.lru_cache(maxsize=256)
 def decimal_of(formatted: str, text: str) -> Decimal | None:
-    """Return the number of a normal form, else the one that a text consists of; None if they have opposite signs.
+    """Return the number of a normal form, else the one that a text consists of; None if it lacks the text's minus.
 
     Args:
         formatted: The service's normal form of the text; empty if there is none.
@@ -106,8 +108,19 @@ def decimal_of(formatted: str, text: str) -> Decimal | None:
         return decimal_from_text(text)
     if number > 0 and _UNSIGNED.fullmatch(text):  # nearly all texts: to read one takes twenty times as long
         return number
+    read = decimal_from_text(text)
     # Zero equals its negative, so the comparison would always hold for it.
-    return None if number and decimal_from_text(text) == -number else number
+    if number and read == -number:
+        return None
+    # A text with other characters is not read as a number ("할인 -1,000"), and its minus must not be dropped either.
+    return None if number > 0 and (_has_minus(text) if read is None else read < 0) else number
+
+
+def _has_minus(text: str) -> bool:
+    """Return whether a minus stands before the first digit of a text, with any characters around it."""
+    written = normalize_text(text)
+    digit = _DIGIT.search(written)
+    return digit is not None and any(sign in written[: digit.start()] for sign in _MINUS_SIGNS)
 
 
 def _is_negative(found: re.Match[str]) -> bool | None:

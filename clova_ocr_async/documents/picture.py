@@ -27,6 +27,7 @@ _Side: TypeAlias = Annotated[float, msgspec.Meta(gt=0)]
 _Size: TypeAlias = tuple[_Side, _Side]
 _Point: TypeAlias = tuple[float, float]
 
+_LARGEST_SIDE = 2**31  # pixels; no picture has more, and a whole number may be too large for a float
 _SWAPS_SIDES = 5  # EXIF orientations from 5 swap width and height
 # Whether each EXIF orientation mirrors the stored picture's x and y axes, before it swaps them.
 # Source: EXIF 2.3, tag 274; verified against Pillow for all eight values.
@@ -99,11 +100,12 @@ class Picture(
         """Return the picture with the size that the service gave a PDF or TIFF, which its polygons refer to.
 
         Args:
-            info: Of the answer; empty for other formats.
+            info: Of the answer; empty for other formats. A side that no picture has, such as 0, counts as not known.
         """
-        if info.width is None or info.height is None:
+        width, height = info.width or 0, info.height or 0
+        if not (0 < width <= _LARGEST_SIDE and 0 < height <= _LARGEST_SIDE):
             return self
-        return msgspec.structs.replace(self, sent_size=(info.width, info.height))
+        return msgspec.structs.replace(self, sent_size=(width, height))
 
     def to_json(self) -> bytes:
         """Return the picture as JSON, as a ledger stores it."""

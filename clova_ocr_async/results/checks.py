@@ -99,6 +99,10 @@ def _items_add_up(receipt: Receipt) -> Check:
         return Check(name, "unknown", "a price of a line, or the total, was not read", fields)
     if any(abs(amount - total) <= _TOLERANCE for amount in _possible_totals(_sum(prices), receipt)):
         return Check(name, "passed", "the lines add up to the total", fields)
+    if None in [
+        amount.decimal for group in receipt.result.sub_total for amount in group.discount_price + group.tax_price
+    ]:
+        return Check(name, "unknown", "a discount, or the tax, was not read", fields)
     return Check(name, "failed", "the lines do not add up to the total, with tax and discounts or without", fields)
 
 

@@ -197,6 +197,33 @@ def test_a_sign_that_the_normal_form_lost_is_not_dropped(formatted: str, text: s
 
 
 @pytest.mark.parametrize(
+    "text",
+    [
+        "할인 -1,000",
+        "DC △1,000",
+        "-1,000*",
+        "(-)1,000",
+        "(-1,000)",
+        "-1OOO",
+        wide("-1 000"),
+        "-1,00",
+        "- 1,0 00원" + " " * 50,
+    ],
+)
+def test_a_minus_in_a_text_that_is_no_number_is_not_dropped_either(text: str) -> None:
+    """A positive normal form gives no number if the text has a minus before its first digit, whatever else it has."""
+    cell = FloatObject(wire_text=text, formatted=FormattedValue(wire_value="1000"))
+    assert cell.decimal is None
+
+
+@pytest.mark.parametrize("text", ["약 1,000", "1,000-", "1,000*", "10 - 00", "-", "·", "+1,000", "1,00"])
+def test_a_text_without_a_minus_before_it_leaves_the_normal_form(text: str) -> None:
+    """A positive normal form is the number where its text is unreadable and does not say that it is negative."""
+    cell = FloatObject(wire_text=text, formatted=FormattedValue(wire_value="1000"))
+    assert cell.decimal == 1000
+
+
+@pytest.mark.parametrize(
     ("written", "number"),
     [
         ("33", 33),

@@ -322,6 +322,15 @@ def test_no_text_breaks_a_helper(text: str) -> None:
     assert text_or_none(text) in {text, None}
 
 
+@pytest.mark.parametrize("blank", [" ", "\t", "\x1c", "\x1f", "\x85", "\u3000"])
+def test_a_blank_beside_a_part_does_no_harm(blank: str) -> None:
+    """A part of a date or time between blanks of any kind is read: int() raises for some that patterns take for one."""
+    year, month, day = (f"{blank}{part}{blank}" for part in ("2024", "3", "07"))
+    assert date_from_parts(year, month, day) == dt.date(2024, 3, 7)
+    assert date_from_parts(f"{blank}24", month, day) == dt.date(2024, 3, 7)
+    assert time_from_parts(f"{blank}18", f"5{blank}", f"{blank}9{blank}") == dt.time(18, 5, 9)
+
+
 @given(st.none() | st.booleans() | st.integers() | st.floats() | st.binary() | st.lists(st.integers()))
 def test_no_value_breaks_a_helper(value: object) -> None:
     """A number or flag is read from every form that the vendor may send, and from nothing else."""

@@ -7,6 +7,7 @@ from support.ledgers import item
 
 from clova_ocr_async.documents import Receipt
 from clova_ocr_async.documents.envelope import ConvertedImageInfo
+from clova_ocr_async.documents.objects import BoundingPoly, Vertex
 from clova_ocr_async.documents.picture import Picture
 from clova_ocr_async.documents.recognition import Recognition
 from clova_ocr_async.errors import Billing, RecognitionError
@@ -55,3 +56,13 @@ def test_the_polygons_of_a_pdf_refer_to_the_picture_that_the_service_made() -> N
     assert replayed(SENT.to_json(), convertedImageInfo=info).picture.sent_size == (1653, 2339)
     assert replayed(b"", convertedImageInfo=info).picture.sent_size == (1653, 2339)
     assert SENT.as_converted(ConvertedImageInfo(width=5)) == SENT
+
+
+@pytest.mark.parametrize("side", [0, -1, 2**31 + 1, 10**400])
+def test_a_side_that_no_picture_has_is_not_a_size(side: int) -> None:
+    """An answer with such a side leaves the size unknown: polygons can be mapped, and the picture stored and read."""
+    for sides in ({"width": side, "height": 2339}, {"width": 1653, "height": side}):
+        picture = replayed(SENT.to_json(), convertedImageInfo=sides).picture
+        assert picture == SENT
+        assert picture.to_original(BoundingPoly(vertices=(Vertex(x=1.0, y=2.0),))).vertices
+        assert Picture.from_json(picture.to_json()) == picture

@@ -56,6 +56,10 @@ def taxed(tax: str, discount: str | None = None) -> dict[str, Any]:
         (receipt(["10,000"], "11,000", **taxed("1,000")), "passed"),
         (receipt(["10,000"], "9,000", **taxed("0", "-1,000")), "passed"),
         (receipt(["10,000"], "9,000", **taxed("0", "1,000")), "passed"),
+        (receipt(["10,000"], "8,000", **taxed("0", "1,000")), "failed"),
+        (receipt(["10,000"], "9,000", **taxed("0", "-1,000*")), "unknown"),
+        (receipt(["10,000"], "11,000", **taxed("x")), "unknown"),
+        (receipt(["10,000"], "10,000", **taxed("x", "x")), "passed"),
         (receipt(["10,000", "-500"], "9,500"), "passed"),
         (receipt(["·", "10,000"], "10,000"), "unknown"),
         (receipt([], "10,000"), "unknown"),
@@ -68,7 +72,7 @@ def taxed(tax: str, discount: str | None = None) -> dict[str, Any]:
     ],
 )
 def test_the_lines_of_a_receipt_add_up(result: dict[str, Any], expected: str) -> None:
-    """The lines add up to the total, with tax and discounts or without; a line that was not read proves nothing."""
+    """The lines add up to the total, with tax and discounts or without; what was not read proves nothing."""
     assert outcomes(Receipt, result)["items_total"] == expected
 
 
