@@ -115,7 +115,8 @@ class ClovaOCRError(Exception):
 class ConfigurationError(ClovaOCRError, ValueError):
     """The settings cannot work: a URL, a secret, a limit, a certificate, a package that is not installed.
 
-    It is retryable if a server that shares slots was never reached: its URL may be wrong, or it may not run yet.
+    It is retryable if a server that shares slots was never reached, or has never taken a change: its URL may be wrong,
+    or it may not run yet.
     """
 
     stops_run = True

@@ -36,8 +36,8 @@ class PostgresSlots(ServerSlots):
 
     Raises:
         ConfigurationError: ``concurrency`` is not a whole number from 1, ``max_per_second`` not a positive number, or
-            ``dsn`` cannot be used. A call raises it if the server refuses this user, or was never reached; in that
-            case the error is ``retryable``.
+            ``dsn`` cannot be used. A call raises it if the server refuses this user, or was never reached or has
+            never taken a change, as a replica does; in these cases the error is ``retryable``.
     """
 
     def __init__(

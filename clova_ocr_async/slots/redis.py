@@ -47,7 +47,8 @@ class RedisSlots(ServerSlots):
     Raises:
         ConfigurationError: ``concurrency`` is not a whole number from 1, ``max_per_second`` not a positive number,
             ``url`` cannot be used, or the file with the password cannot be read. A call raises it if the server refuses
-            the password, or was never reached; in that case the error is ``retryable``.
+            the password, or was never reached or has never taken a change, as a replica does; in these cases the error
+            is ``retryable``.
     """
 
     def __init__(
