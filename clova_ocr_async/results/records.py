@@ -171,7 +171,8 @@ def status_of(outcome: Outcome[Any]) -> str:
     if outcome.error.billing is Billing.MAYBE_BILLED:
         return "ambiguous"
     # The image that meets it first, with an error that stops a batch, was not sent any more than those behind it.
-    if isinstance(outcome.error, NotSentError) or (outcome.error.stops_run and not outcome.error.attempts):
+    stopped = outcome.error.stops_run and outcome.error.billing is Billing.NOT_BILLED and not outcome.error.attempts
+    if stopped or isinstance(outcome.error, NotSentError):
         return "pending"
     return "skipped" if isinstance(outcome.error, ImageError) else "failed"
 

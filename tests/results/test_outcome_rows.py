@@ -7,11 +7,14 @@ import pytest
 
 from clova_ocr_async import (
     BatchDispatcher,
+    Billing,
     ClovaOCRClient,
+    ClovaOCRError,
     Domain,
     Emulator,
     Failure,
     ImageError,
+    LedgerError,
     NotSentError,
     Outcome,
     Page,
@@ -80,6 +83,12 @@ async def test_an_image_without_a_ledger_has_no_key(clova_emulator: Emulator, tm
     assert (row["key"], row["status"]) == (None, "succeeded")
 
 
+def billed(error: ClovaOCRError) -> ClovaOCRError:
+    """Return an error of a call that was charged for."""
+    error.billing = Billing.BILLED
+    return error
+
+
 @pytest.mark.parametrize(
     ("outcome", "row"),
     [
@@ -88,6 +97,8 @@ async def test_an_image_without_a_ledger_has_no_key(clova_emulator: Emulator, tm
         (Failure(Page("c.pdf", 3), ImageError("broken")), ("c.pdf#3", "skipped", False)),
         (Failure(b"bytes", ImageError("broken")), (None, "skipped", False)),
         (Failure("d\udce4.png", ImageError("broken")), ("d\\xe4.png", "skipped", False)),
+        (Failure("e.png", LedgerError("away")), ("e.png", "pending", False)),
+        (Failure("f.png", billed(LedgerError("away"))), ("f.png", "failed", True)),
     ],
 )
 def test_the_source_and_the_bill_of_a_row(outcome: Failure, row: tuple[str | None, str, bool | None]) -> None:

@@ -163,7 +163,7 @@ class _Tables:
         self._items = items
         self._pairs: dict[str, _Pair] = {}
         self._books: list[XlsxFile] = []
-        self._columnar: list[ParquetFile] = []
+        self._parquet_files: list[ParquetFile] = []
         self.files: list[str] = []
 
     def __enter__(self) -> Self:
@@ -173,7 +173,7 @@ class _Tables:
         # Also after success, where there is nothing left to close.
         for book in self._books:
             book.abort()
-        for file in self._columnar:
+        for file in self._parquet_files:
             file.abort()
 
     def open(self, folder: Path | None) -> None:
@@ -243,7 +243,7 @@ class _Tables:
         from clova_ocr_async.results.files.parquet_file import ParquetFile
 
         file = ParquetFile(shown, write, _facts(self._options) | {"table": table})
-        self._columnar.append(file)
+        self._parquet_files.append(file)
         return file
 
     def _csv(self, shown: Sequence[Column], write: Callable[[bytes], object]) -> CsvFile:
